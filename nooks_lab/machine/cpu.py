@@ -1,0 +1,426 @@
+"""The IA-32 CPU: Unicorn runs the code, our TLB and walker translate, our clock counts.
+
+What was measured about Unicorn, and why this file looks as it does: a fill callback that is a bare
+ctypes function costs a third of the binding's; ``hlt`` ends a run for nothing; a refused TLB fill ends
+it with EIP at the faulting instruction; a nested ``emu_start`` kills the process at depth 64, so the CPU
+is always stopped before Python calls the guest again.
+"""
+
+import ctypes
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any
+
+import capstone
+import unicorn
+from unicorn import unicorn_const as uc_const
+from unicorn import x86_const as x86
+from unicorn.unicorn_py3.unicorn import uclib
+
+from nooks_lab.machine.bus import Bus
+from nooks_lab.machine.clock import DECODE, Clock
+from nooks_lab.machine.memory import PAGE_MASK, PAGE_SHIFT, PhysicalMemory
+from nooks_lab.machine.paging import CR0_PE, CR0_WP, RW, D, PageFault, Tlb, Walker
+
+EFLAGS_IF = 0x200
+EFLAGS_TF = 0x100
+EFLAGS_NT = 0x4000
+
+TLB_MISS_CYCLES = 30
+"""A page walk that finds both entries in the caches: about 30 cycles on a Pentium 4."""
+
+CR3_LOAD_CYCLES = 200
+"""``mov %cr3`` serialises the pipeline; the misses that follow are counted apart."""
+
+PAGE_FAULT = 14
+
+_SLICE = 20_000_000
+"""The longest run in cycles without a return to Python, so that Ctrl-C gets in within half a second."""
+
+
+class Stop(Enum):
+    """Why the CPU stopped."""
+
+    HLT = auto()
+    DEADLINE = auto()
+    EXCEPTION = auto()
+
+
+REGISTERS = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "eip", "eflags", "cr0", "cr2", "cr3")
+_IDS = tuple(getattr(x86, f"UC_X86_REG_{name.upper()}") for name in REGISTERS)
+_INDEX = {name: index for index, name in enumerate(REGISTERS)}
+_COUNT = len(REGISTERS)
+_SEGMENTS = tuple(getattr(x86, f"UC_X86_REG_{name}") for name in ("CS", "SS", "DS", "ES", "FS", "GS"))
+_TABLES = (x86.UC_X86_REG_GDTR, x86.UC_X86_REG_IDTR, x86.UC_X86_REG_TR)
+_ESP, _EIP, _EFLAGS, _CR0, _CR3 = (_INDEX[name] for name in ("esp", "eip", "eflags", "cr0", "cr3"))
+
+
+class _TlbEntry(ctypes.Structure):
+    _fields_ = (("paddr", ctypes.c_uint64), ("perms", ctypes.c_int))
+
+
+_FILL = ctypes.CFUNCTYPE(
+    ctypes.c_bool, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_int, ctypes.POINTER(_TlbEntry), ctypes.c_void_p
+)
+
+_READ_EXECUTE = uc_const.UC_PROT_READ | uc_const.UC_PROT_EXEC
+_ALL = uc_const.UC_PROT_ALL
+
+
+class Cpu:
+    """One CPU.
+
+    Parameters
+    ----------
+    memory, clock, bus
+        The machine it runs in.
+    walker : Walker
+        The page walk.
+    block_clock : Path
+        The shared library compiled from ``block_clock.c``.
+    """
+
+    def __init__(
+        self, memory: PhysicalMemory, clock: Clock, bus: Bus, walker: Walker, block_clock: Path
+    ) -> None:
+        self.memory, self.clock, self.bus = memory, clock, bus
+        self.tlb = Tlb(memory.words, walker, self._count_miss)
+        self.tlb_misses = 0
+        self.cr3_loads = 0
+        self.exception: tuple[int, int | None] | None = None
+        self.fault_address = 0
+        self._failure: BaseException | None = None
+        self._disassembler = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_32)
+        self._lengths: dict[bytes, int] = {}
+
+        self._uc: Any = unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_32)
+        self._handle = self._uc._uch
+        self._uc.mem_map_ptr(0, memory.size, _ALL, memory.address)
+        above = 0x100000000 - memory.size
+        self._uc.mmio_map(memory.size, above, self._mmio_read, None, self._mmio_write, None)
+        self._uc.ctl_set_tlb_mode(uc_const.UC_TLB_VIRTUAL)
+        self._uc.ctl_exits_enabled(True)
+        self._uc.ctl_set_exits([])
+        values = (ctypes.c_uint32 * len(REGISTERS))()
+        base, step = ctypes.addressof(values), ctypes.sizeof(ctypes.c_uint32)
+        self._values = memoryview(values).cast("B").cast("I")
+        self._ids = (ctypes.c_int * len(_IDS))(*_IDS)
+        self._pointers = (ctypes.c_void_p * len(_IDS))(*(base + step * i for i in range(len(_IDS))))
+        self._begin, self._zero, self._no_count = ctypes.c_uint64(), ctypes.c_uint64(0), ctypes.c_size_t(0)
+        self._word = ctypes.c_uint32()
+        self._word_pointer = ctypes.byref(self._word)
+        self._add_hooks(block_clock)
+        self._clean = self._uc.context_save()
+        self._read_registers()
+
+    def _add_hooks(self, block_clock: Path) -> None:
+        self._fill = _FILL(self._tlb_fill)
+        self._add_hook(uc_const.UC_HOOK_TLB_FILL, self._fill, None)
+        library = ctypes.CDLL(str(block_clock))
+        block = self.clock.block
+        block.stop = ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value
+        self._decode = DECODE(self._count_instructions)
+        block.decode = self._decode
+        self._add_hook(uc_const.UC_HOOK_BLOCK, library.on_block, ctypes.byref(block))
+        self._uc.hook_add(uc_const.UC_HOOK_INTR, self._on_interrupt)
+        self._uc.hook_add(uc_const.UC_HOOK_INSN_INVALID, self._on_invalid)
+        self._uc.hook_add(uc_const.UC_HOOK_INSN, self._on_in, aux1=x86.UC_X86_INS_IN)
+        self._uc.hook_add(uc_const.UC_HOOK_INSN, self._on_out, aux1=x86.UC_X86_INS_OUT)
+
+    def _add_hook(self, kind: int, callback: Any, data: Any) -> None:
+        hook = ctypes.c_size_t()
+        status = uclib.uc_hook_add(
+            self._handle,
+            ctypes.byref(hook),
+            ctypes.c_int(kind),
+            callback,
+            data,
+            ctypes.c_uint64(1),
+            ctypes.c_uint64(0),
+        )
+        if status != uc_const.UC_ERR_OK:
+            raise RuntimeError(f"Unicorn refused a hook of kind {kind} (error {status})")
+
+    # Callbacks run inside Unicorn, where an exception would be printed and lost: each keeps it, stops the
+    # CPU, and run() raises it again.  Ctrl-C arrives the same way.
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error
+        uclib.uc_emu_stop(self._handle)
+
+    def _tlb_fill(self, _engine: int, address: int, access: int, result: Any, _data: int) -> bool:
+        try:
+            tlb = self.tlb
+            read = uclib.uc_reg_read
+            read(self._handle, x86.UC_X86_REG_CR3, self._word_pointer)
+            cr3 = self._word.value
+            read(self._handle, x86.UC_X86_REG_CR0, self._word_pointer)
+            cr0 = self._word.value
+            if cr3 != tlb.cr3 or cr0 != tlb.cr0:
+                tlb.load(cr3, cr0)
+            address &= 0xFFFFFFFF
+            entry = tlb.lookup(address, access == uc_const.UC_MEM_WRITE)
+        except PageFault as fault:
+            self.exception = (14, fault.error_code)
+            self.fault_address = fault.address
+            return False
+        except BaseException as error:  # noqa: BLE001 - kept for run(), see above
+            self._fail(error)
+            return False
+        answer = result[0]
+        answer.paddr = entry & PAGE_MASK
+        # A clean page is offered read-only, so that the first store comes back here and sets its D bit.
+        writable = entry & D and (entry & RW or not cr0 & CR0_WP)
+        answer.perms = _ALL if writable else _READ_EXECUTE
+        if access == uc_const.UC_MEM_FETCH:
+            self.memory.code_frames.add(entry >> PAGE_SHIFT)
+        return True
+
+    def _count_miss(self) -> None:
+        self.tlb_misses += 1
+        self.clock.block.now += TLB_MISS_CYCLES
+
+    def _count_instructions(self, address: int, size: int) -> int:
+        try:
+            code = self._code(address, size)
+            count = self._lengths.get(code)
+            if count is None:
+                count = sum(1 for _ in self._disassembler.disasm_lite(code, address)) or 1
+                self._lengths[code] = count
+            return count
+        except BaseException as error:  # noqa: BLE001 - kept for run()
+            self._fail(error)
+            return 0
+
+    def _code(self, address: int, size: int) -> bytes:
+        """Return the bytes of code that the CPU has just fetched; their page is in the TLB."""
+        parts = []
+        while size > 0:
+            take = min(size, 0x1000 - (address & 0xFFF))
+            entry = self.tlb.entries.get(address >> PAGE_SHIFT, address)
+            parts.append(self.memory.read(entry & PAGE_MASK | address & 0xFFF, take))
+            address, size = address + take, size - take
+        return b"".join(parts)
+
+    def _on_interrupt(self, _uc: Any, number: int, _data: Any) -> None:
+        self.exception = (number, None)
+        uclib.uc_emu_stop(self._handle)
+
+    def _on_invalid(self, _uc: Any, _data: Any) -> bool:
+        self.exception = (6, None)
+        uclib.uc_emu_stop(self._handle)
+        return False
+
+    def _on_in(self, _uc: Any, port: int, size: int, _data: Any) -> int:
+        try:
+            return self.bus.port_read(port, size)
+        except BaseException as error:  # noqa: BLE001 - kept for run()
+            self._fail(error)
+            return 0
+
+    def _on_out(self, _uc: Any, port: int, size: int, value: int, _data: Any) -> None:
+        try:
+            self.bus.port_write(port, size, value)
+        except BaseException as error:  # noqa: BLE001 - kept for run()
+            self._fail(error)
+
+    def _mmio_read(self, _uc: Any, offset: int, size: int, _data: Any) -> int:
+        try:
+            return self.bus.mmio_read(self.memory.size + offset, size)
+        except BaseException as error:  # noqa: BLE001 - kept for run()
+            self._fail(error)
+            return 0
+
+    def _mmio_write(self, _uc: Any, offset: int, size: int, value: int, _data: Any) -> None:
+        try:
+            self.bus.mmio_write(self.memory.size + offset, size, value)
+        except BaseException as error:  # noqa: BLE001 - kept for run()
+            self._fail(error)
+
+    def get(self, register: str) -> int:
+        """Return a register of the stopped CPU, by Intel's name in lower case."""
+        return self._values[_INDEX[register]]
+
+    def set(self, register: str, value: int) -> None:
+        """Write a register of the stopped CPU."""
+        self._word.value = value = value & 0xFFFFFFFF
+        index = _INDEX[register]
+        self._values[index] = value
+        uclib.uc_reg_write(self._handle, _IDS[index], self._word_pointer)
+
+    def registers(self) -> dict[str, int]:
+        """Return every register this machine shows, by name."""
+        return dict(zip(REGISTERS, self._values, strict=True))
+
+    def _read_registers(self) -> None:
+        uclib.uc_reg_read_batch(self._handle, self._ids, self._pointers, len(_IDS))
+
+    def set_registers(self, values: dict[str, int]) -> None:
+        """Write several general registers, EIP or EFLAGS."""
+        for name, value in values.items():
+            self.set(name, value)
+
+    def load_cr3(self, value: int) -> None:
+        """``mov %cr3``: change the page directory and flush the TLB."""
+        self.set("cr3", value)
+        self.tlb.cr3 = value
+        self.tlb.flush()
+        self.cr3_loads += 1
+        self.clock.block.now += CR3_LOAD_CYCLES
+
+    def load_cr0(self, value: int) -> None:
+        """``mov %cr0``: change protection and paging modes."""
+        self.set("cr0", value | CR0_PE)
+        self._read_registers()
+        self.tlb.load(self.cr3, self.cr0)
+
+    def invlpg(self, address: int) -> None:
+        """Drop one page's translation."""
+        self.tlb.invalidate(address)
+        self._forget_fills()
+
+    def _forget_fills(self) -> None:
+        """Flush Unicorn's own TLB; refills find the entries of ours, so no miss is counted."""
+        self.set("cr3", self.cr3)
+
+    def load_tables(self, gdt: tuple[int, int], idt: tuple[int, int]) -> None:
+        """``lgdt`` and ``lidt``: linear base and limit in bytes of each table."""
+        self._uc.reg_write(x86.UC_X86_REG_GDTR, (0, gdt[0], gdt[1], 0))
+        self._uc.reg_write(x86.UC_X86_REG_IDTR, (0, idt[0], idt[1], 0))
+
+    def load_segments(self, code: int, data: int) -> None:
+        """Load CS with one selector and every data segment register with another."""
+        for name in ("DS", "ES", "SS", "FS", "GS"):
+            self._uc.reg_write(getattr(x86, f"UC_X86_REG_{name}"), data)
+        self._uc.reg_write(x86.UC_X86_REG_CS, code)
+        self._clean = self._uc.context_save()
+
+    def idt(self) -> tuple[int, int]:
+        """Return the IDT's base and limit as IDTR holds them now."""
+        _, base, limit, _ = self._uc.reg_read(x86.UC_X86_REG_IDTR)
+        return base, limit
+
+    def gdt(self) -> tuple[int, int]:
+        """Return the GDT's base and limit as GDTR holds them now."""
+        _, base, limit, _ = self._uc.reg_read(x86.UC_X86_REG_GDTR)
+        return base, limit
+
+    def code_segment(self) -> int:
+        """Return the selector in CS."""
+        return int(self._uc.reg_read(x86.UC_X86_REG_CS))
+
+    def task_register(self) -> int:
+        """Return the selector in TR."""
+        return int(self._uc.reg_read(x86.UC_X86_REG_TR)[0])
+
+    def set_task_register(self, selector: int) -> None:
+        """``ltr``: the TSS that a task switch saves into."""
+        self._uc.reg_write(x86.UC_X86_REG_TR, (selector, 0, 0x67, 0x8B00))
+
+    def run(self, eip: int, deadline: int) -> Stop:
+        """Run from ``eip`` until ``hlt``, an exception, or the first block at or after ``deadline`` cycles.
+
+        After ``Stop.EXCEPTION``, ``exception`` holds vector and error code and, for a page fault,
+        ``fault_address`` the linear address; EIP is where the CPU would push it from.
+        """
+        if self.memory.code_written:
+            self.flush_code()
+        block, tlb, values = self.clock.block, self.tlb, self._values
+        limit = block.now + _SLICE
+        block.deadline = deadline if deadline < limit else limit
+        block.last_size = 0
+        self.exception = None
+        self._begin.value = eip
+        status = uclib.uc_emu_start(self._handle, self._begin, self._zero, self._zero, self._no_count)
+        uclib.uc_reg_read_batch(self._handle, self._ids, self._pointers, _COUNT)
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        if values[_CR3] != tlb.cr3 or values[_CR0] != tlb.cr0:
+            tlb.load(values[_CR3], values[_CR0])
+        if self.exception is not None:
+            self._uncount_unexecuted(values[_EIP])
+            if self.exception[0] != PAGE_FAULT:
+                self._forget_exception()
+            return Stop.EXCEPTION
+        if status != uc_const.UC_ERR_OK:
+            raise RuntimeError(f"Unicorn stopped at {values[_EIP]:08x} with error {status}")
+        return Stop.HLT if block.last_size else Stop.DEADLINE
+
+    def _forget_exception(self) -> None:
+        """Clear Unicorn's note of the last exception; with it, the next #GP would come as a #DF.
+
+        The note can only be cleared by restoring a context that lacks it, so everything else is put back.
+        """
+        values = self.registers()
+        segments = {register: self._uc.reg_read(register) for register in _SEGMENTS}
+        tables = {register: self._uc.reg_read(register) for register in _TABLES}
+        self._uc.context_restore(self._clean)
+        for register, table in tables.items():
+            self._uc.reg_write(register, table)
+        for name, value in values.items():
+            self.set(name, value)
+        for register, selector in segments.items():
+            if selector != self._uc.reg_read(register):
+                self._uc.reg_write(register, selector)
+
+    def _uncount_unexecuted(self, eip: int) -> None:
+        """Take back the instructions of the last block from the faulting one on: they did not retire."""
+        block = self.clock.block
+        start, size = block.last_address, block.last_size
+        if start <= eip < start + size:
+            unexecuted = sum(1 for _ in self._disassembler.disasm_lite(self._code(eip, start + size - eip), eip))
+            block.now -= unexecuted
+            block.instructions -= unexecuted
+
+    @property
+    def cr0(self) -> int:
+        """CR0 at the last stop."""
+        return self._values[_CR0]
+
+    @property
+    def cr3(self) -> int:
+        """CR3 at the last stop."""
+        return self._values[_CR3]
+
+    @property
+    def eip(self) -> int:
+        """EIP at the last stop."""
+        return self._values[_EIP]
+
+    @property
+    def esp(self) -> int:
+        """ESP at the last stop."""
+        return self._values[_ESP]
+
+    @property
+    def eflags(self) -> int:
+        """EFLAGS at the last stop."""
+        return self._values[_EFLAGS]
+
+    def flush_code(self) -> None:
+        """Forget translated code, after Python or a device wrote into it."""
+        self._uc.ctl_flush_tb()
+        ctypes.memset(self.clock.block.table, 0, ctypes.sizeof(self.clock.block.table))
+        self.memory.code_frames.clear()
+        self.memory.code_written = False
+        # Frames are noted at fetch fills, so the fills must come again.
+        self._forget_fills()
+
+    def save(self) -> Any:
+        """Return all registers, as Unicorn's own context."""
+        return self._uc.context_save(), dict(self.tlb.entries), self.tlb_misses, self.cr3_loads
+
+    def load(self, state: Any) -> None:
+        """Take back a state from :meth:`save`."""
+        context, entries, self.tlb_misses, self.cr3_loads = state
+        self._uc.context_restore(context)
+        self._read_registers()
+        self._forget_fills()
+        self.tlb.cr0, self.tlb.cr3 = self.cr0, self.cr3
+        self.tlb.entries = dict(entries)
+
+    def close(self) -> None:
+        """Free the engine; it holds a gigabyte of address space until then."""
+        # The binding offers no close; its finalizer is what the garbage collector would call, some day.
+        self._uc._Uc__finalizer()

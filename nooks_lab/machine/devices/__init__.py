@@ -1,0 +1,1 @@
+"""Device models, each after its public register description."""

@@ -1,0 +1,205 @@
+"""Registers of the 82540EM by the manual's names: offsets, bits, and which bits software can write.
+
+Source: Intel PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual, chapter 13.
+"""
+
+CTRL = 0x0000
+CTRL_FD = 1 << 0
+CTRL_SLU = 1 << 6
+CTRL_SPEED_1000 = 2 << 8
+CTRL_RST = 1 << 26
+CTRL_VME = 1 << 30
+CTRL_PHY_RST = 1 << 31
+
+STATUS = 0x0008
+STATUS_FD = 1 << 0
+STATUS_LU = 1 << 1
+STATUS_SPEED_1000 = 2 << 6
+
+EECD = 0x0010
+EECD_EE_REQ = 1 << 6
+EECD_EE_GNT = 1 << 7
+EECD_EE_PRES = 1 << 8
+
+EERD = 0x0014
+EERD_START = 1 << 0
+EERD_DONE = 1 << 4
+EERD_ADDR_SHIFT = 8
+EERD_DATA_SHIFT = 16
+
+CTRL_EXT = 0x0018
+
+MDIC = 0x0020
+MDIC_REGADD_SHIFT = 16
+MDIC_PHYADD_SHIFT = 21
+MDIC_OP_WRITE = 1 << 26
+MDIC_OP_READ = 2 << 26
+MDIC_OP = 3 << 26
+MDIC_R = 1 << 28
+MDIC_I = 1 << 29
+MDIC_E = 1 << 30
+
+FCAL = 0x0028
+FCAH = 0x002C
+FCT = 0x0030
+VET = 0x0038
+
+ICR = 0x00C0
+ITR = 0x00C4
+ICS = 0x00C8
+IMS = 0x00D0
+IMC = 0x00D8
+ICR_TXDW = 1 << 0
+ICR_TXQE = 1 << 1
+ICR_LSC = 1 << 2
+ICR_RXDMT0 = 1 << 4
+ICR_RXO = 1 << 6
+ICR_RXT0 = 1 << 7
+ICR_MDAC = 1 << 9
+ICR_SRPD = 1 << 16
+INTERRUPT_CAUSES = 0x0001F6DF
+
+RCTL = 0x0100
+RCTL_EN = 1 << 1
+RCTL_UPE = 1 << 3
+RCTL_MPE = 1 << 4
+RCTL_LPE = 1 << 5
+RCTL_RDMTS_SHIFT = 8
+RCTL_MO_SHIFT = 12
+RCTL_BAM = 1 << 15
+RCTL_BSIZE_SHIFT = 16
+RCTL_VFE = 1 << 18
+RCTL_BSEX = 1 << 25
+RCTL_SECRC = 1 << 26
+
+FCTTV = 0x0170
+
+TCTL = 0x0400
+TCTL_EN = 1 << 1
+TCTL_PSP = 1 << 3
+
+TIPG = 0x0410
+AIFS = 0x0458
+LEDCTL = 0x0E00
+PBA = 0x1000
+FCRTL = 0x2160
+FCRTH = 0x2168
+
+RDBAL = 0x2800
+RDBAH = 0x2804
+RDLEN = 0x2808
+RDH = 0x2810
+RDT = 0x2818
+RDTR = 0x2820
+RDTR_DELAY = 0xFFFF
+RDTR_FPD = 1 << 31
+RXDCTL = 0x2828
+RADV = 0x282C
+RSRPD = 0x2C00
+
+TDBAL = 0x3800
+TDBAH = 0x3804
+TDLEN = 0x3808
+TDH = 0x3810
+TDT = 0x3818
+TIDV = 0x3820
+TXDCTL = 0x3828
+TADV = 0x382C
+
+STATISTICS = 0x4000
+MPC = 0x4010
+PRC64 = 0x405C
+GPRC = 0x4074
+BPRC = 0x4078
+MPRC = 0x407C
+GPTC = 0x4080
+GORCL = 0x4088
+GORCH = 0x408C
+GOTCL = 0x4090
+GOTCH = 0x4094
+RNBC = 0x40A0
+ROC = 0x40AC
+TORL = 0x40C0
+TORH = 0x40C4
+TOTL = 0x40C8
+TOTH = 0x40CC
+TPR = 0x40D0
+TPT = 0x40D4
+PTC64 = 0x40D8
+MPTC = 0x40F0
+BPTC = 0x40F4
+STATISTICS_END = 0x4100
+OCTET_COUNTS_HIGH = frozenset((GORCH, GOTCH, TORH, TOTH))
+"""High halves of the 64-bit counts; reading one clears the pair."""
+
+OCTET_COUNTS_LOW = frozenset((GORCL, GOTCL, TORL, TOTL))
+
+RXCSUM = 0x5000
+MTA = 0x5200
+RAL = 0x5400
+RAH_AV = 1 << 31
+RAH_AS = 3 << 16
+RECEIVE_ADDRESSES = 16
+VFTA = 0x5600
+WUC = 0x5800
+WUFC = 0x5808
+MANC = 0x5820
+
+REGISTERS_END = 0x5A00
+
+_ALL = 0xFFFFFFFF
+
+WRITABLE: dict[int, int] = {
+    CTRL: 0x7FFFFFFF & ~CTRL_RST,
+    EECD: 0x0000007F,
+    CTRL_EXT: _ALL,
+    FCAL: _ALL,
+    FCAH: 0xFFFF,
+    FCT: 0xFFFF,
+    VET: 0xFFFF,
+    ITR: 0xFFFF,
+    RCTL: 0x06DFB3FE,
+    FCTTV: 0xFFFF,
+    TCTL: 0x03FFFFFA,
+    TIPG: 0x3FFFFFFF,
+    AIFS: 0xFFFF,
+    LEDCTL: _ALL,
+    PBA: 0x0000FFFF,
+    FCRTL: 0x8000FFF8,
+    FCRTH: 0x0000FFF8,
+    RDBAL: 0xFFFFFFF0,
+    RDBAH: _ALL,
+    RDLEN: 0x000FFF80,
+    RDH: 0xFFFF,
+    RDT: 0xFFFF,
+    RDTR: RDTR_DELAY,
+    RXDCTL: 0x013F3F3F,
+    RADV: 0xFFFF,
+    RSRPD: 0x0FFF,
+    TDBAL: 0xFFFFFFF0,
+    TDBAH: _ALL,
+    TDLEN: 0x000FFF80,
+    TDH: 0xFFFF,
+    TDT: 0xFFFF,
+    TIDV: 0xFFFF,
+    TXDCTL: 0xFF3F3F3F,
+    TADV: 0xFFFF,
+    RXCSUM: 0x000003FF,
+    WUC: 0x0000000F,
+    WUFC: 0x000F00FF,
+    MANC: _ALL,
+    **{MTA + 4 * index: _ALL for index in range(128)},
+    **{VFTA + 4 * index: _ALL for index in range(128)},
+    **{RAL + 8 * index: _ALL for index in range(RECEIVE_ADDRESSES)},
+    **{RAL + 8 * index + 4: RAH_AV | RAH_AS | 0xFFFF for index in range(RECEIVE_ADDRESSES)},
+}
+"""Bits that keep what software writes; a register that is not listed ignores writes."""
+
+RESET_VALUES: dict[int, int] = {
+    CTRL: CTRL_FD | CTRL_SPEED_1000,
+    EECD: EECD_EE_PRES,
+    VET: 0x8100,
+    LEDCTL: 0x07068302,
+    PBA: 0x00100030,
+}
+"""What a register holds after reset, where that is not zero."""

@@ -1,0 +1,190 @@
+"""The whole PC: made, run, saved, restored, closed."""
+
+import ctypes
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, cast
+
+from nooks_lab.machine import exceptions
+from nooks_lab.machine.bus import Bus
+from nooks_lab.machine.clock import CPU_HZ, Clock
+from nooks_lab.machine.cpu import EFLAGS_IF, Cpu, Stop
+from nooks_lab.machine.devices.device import PciDevice
+from nooks_lab.machine.interrupts import (
+    MASTER_COMMAND,
+    MASTER_DATA,
+    SLAVE_COMMAND,
+    SLAVE_DATA,
+    InterruptController,
+)
+from nooks_lab.machine.linear import LinearMemory
+from nooks_lab.machine.memory import PhysicalMemory
+from nooks_lab.machine.paging import PageWalker, Walker
+from nooks_lab.machine.pci import CONFIG_ADDRESS, CONFIG_DATA, PciBus
+from nooks_lab.machine.timer import IntervalTimer
+
+RAM_SIZE = 16 << 20
+BLOCK_CLOCK_SOURCE = Path(__file__).with_name("block_clock.c")
+
+
+class Part(Protocol):
+    """What a part of the machine offers to snapshots."""
+
+    def save(self) -> Any:
+        """Return the state as plain data."""
+
+    def load(self, state: Any) -> None:
+        """Take the state back."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that the machine's future depends on."""
+
+    ram: bytes
+    cpu: Any
+    clock: Any
+    parts: dict[str, Any]
+
+
+class Machine:
+    """A PC with one CPU, 16 MiB of RAM, an 8259 pair, an interval timer and a PCI bus.
+
+    Parameters
+    ----------
+    block_clock : Path
+        Shared library compiled from ``BLOCK_CLOCK_SOURCE`` for this host.
+    walker : Walker, optional
+        The page walk; the built-in one when not given.
+    ram_size : int
+        Bytes of RAM.
+    """
+
+    def __init__(self, block_clock: Path, walker: Walker | None = None, ram_size: int = RAM_SIZE) -> None:
+        self.memory = PhysicalMemory(ram_size)
+        self.clock = Clock()
+        self.bus = Bus(self.memory, self.clock)
+        self.pic = InterruptController()
+        self.pci = PciBus()
+        self.timer = IntervalTimer(self.clock, self.pic)
+        self.cpu = Cpu(self.memory, self.clock, self.bus, walker or PageWalker(), block_clock)
+        self.linear = LinearMemory(self.memory, self.cpu.tlb, self.bus)
+        self.bus.add_ports(self.pic, MASTER_COMMAND, MASTER_DATA, SLAVE_COMMAND, SLAVE_DATA)
+        self.bus.add_ports(self.pci, *range(CONFIG_ADDRESS, CONFIG_ADDRESS + 4))
+        self.bus.add_ports(self.pci, *range(CONFIG_DATA, CONFIG_DATA + 4))
+        for part in (self.pic, self.pci, self.timer, self.bus):
+            self.clock.parts[part.name] = part
+        self.exceptions_delivered: dict[int, int] = {}
+        self.interrupts_delivered: dict[int, int] = {}
+
+    def plug(self, device: PciDevice) -> None:
+        """Put a PCI device into the machine."""
+        device.plug(self.bus, self.clock, self.pic, self.pci)
+
+    def run(self, eip: int, budget_end: int) -> Stop:
+        """Run from ``eip``, delivering interrupts and exceptions, until ``hlt`` or the end of the budget.
+
+        Parameters
+        ----------
+        eip : int
+            Linear address to go on from.
+        budget_end : int
+            Cycle at which to stop with ``Stop.DEADLINE``.
+
+        Raises
+        ------
+        TripleFault
+            When an exception can be delivered neither to its handler nor as a double fault.
+        """
+        cpu, clock = self.cpu, self.clock
+        while True:
+            if clock.queue:
+                clock.run_due()
+            if cpu.eflags & EFLAGS_IF:
+                line = self.pic.pending()
+                if line is not None:
+                    vector = self.pic.acknowledge(line)
+                    exceptions.deliver_interrupt(cpu, self.linear, vector, eip)
+                    self.interrupts_delivered[line] = self.interrupts_delivered.get(line, 0) + 1
+                    eip = cpu.eip
+            if clock.now >= budget_end:
+                cpu.set("eip", eip)
+                return Stop.DEADLINE
+            event = clock.next_event()
+            stop = cpu.run(eip, budget_end if event is None else min(event, budget_end))
+            eip = cpu.eip
+            if stop is Stop.HLT:
+                return stop
+            if stop is Stop.EXCEPTION:
+                vector, error_code = cast(tuple[int, int | None], cpu.exception)
+                delivered = exceptions.deliver(cpu, self.linear, vector, error_code, eip)
+                self.exceptions_delivered[delivered] = self.exceptions_delivered.get(delivered, 0) + 1
+                eip = cpu.eip
+
+    def idle(self, limit: int) -> None:
+        """Let time pass to the next event, or to ``limit`` cycles, as a halted CPU does."""
+        event = self.clock.next_event()
+        until = limit if event is None else min(event, limit)
+        self.clock.advance(max(0, until - self.clock.now))
+        self.clock.run_due()
+
+    def counters(self) -> dict[str, int]:
+        """Return the performance counters since power-on."""
+        return {
+            "cycles": self.clock.now,
+            "instructions": self.clock.instructions,
+            "tlb_misses": self.cpu.tlb_misses,
+            "cr3_loads": self.cpu.cr3_loads,
+            "mmio_accesses": self.bus.mmio_accesses,
+            "exceptions": sum(self.exceptions_delivered.values()),
+            "interrupts": sum(self.interrupts_delivered.values()),
+        }
+
+    def seconds(self) -> float:
+        """Return simulated seconds since power-on."""
+        return self.clock.now / CPU_HZ
+
+    def save(self) -> Snapshot:
+        """Return a snapshot: RAM, registers, TLB, clock and queue, every device."""
+        parts = {name: cast(Part, part).save() for name, part in self.clock.parts.items()}
+        parts["machine"] = (dict(self.exceptions_delivered), dict(self.interrupts_delivered))
+        return Snapshot(bytes(self.memory.bytes), self.cpu.save(), self.clock.save(), parts)
+
+    def load(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot of this machine, or of one made alike.
+
+        Raises
+        ------
+        ValueError
+            When the snapshot has other devices or another size of RAM.
+        """
+        own = set(self.clock.parts)
+        if len(snapshot.ram) != self.memory.size or set(snapshot.parts) - {"machine"} != own:
+            raise ValueError("the snapshot is of a machine with other parts")
+        before = [self.memory.read(frame << 12, 4096) for frame in self.memory.code_frames]
+        ctypes.memmove(self.memory.address, snapshot.ram, len(snapshot.ram))
+        self.cpu.load(snapshot.cpu)
+        self.clock.load(snapshot.clock)
+        for name, part in self.clock.parts.items():
+            cast(Part, part).load(snapshot.parts[name])
+        exceptions_delivered, interrupts_delivered = snapshot.parts["machine"]
+        self.exceptions_delivered = dict(exceptions_delivered)
+        self.interrupts_delivered = dict(interrupts_delivered)
+        after = [self.memory.read(frame << 12, 4096) for frame in self.memory.code_frames]
+        if before != after:
+            self.cpu.flush_code()
+
+    def close(self) -> None:
+        """Give everything back to the host."""
+        self.cpu.close()
+        self.linear.close()
+        self.memory.close()
+
+    def __enter__(self) -> "Machine":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
