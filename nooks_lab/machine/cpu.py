@@ -369,7 +369,9 @@ class Cpu:
         block = self.clock.block
         start, size = block.last_address, block.last_size
         if start <= eip < start + size:
-            unexecuted = sum(1 for _ in self._disassembler.disasm_lite(self._code(eip, start + size - eip), eip))
+            unexecuted = sum(
+                1 for _ in self._disassembler.disasm_lite(self._code(eip, start + size - eip), eip)
+            )
             block.now -= unexecuted
             block.instructions -= unexecuted
 

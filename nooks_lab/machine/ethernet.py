@@ -33,7 +33,7 @@ def line_cycles(length: int) -> int:
 
 
 def arrival_cycles(length: int) -> int:
-    """Return the cycles from a frame's first bit on the line to its last one, without the gap that follows."""
+    """Return the cycles from a frame's first bit on the line to its last one, without the gap behind it."""
     return (PREAMBLE_BYTES + max(length, SHORTEST_FRAME) + FCS_BYTES) * CPU_HZ // _BYTES_PER_SECOND
 
 

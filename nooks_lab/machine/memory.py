@@ -46,7 +46,9 @@ class PhysicalMemory:
 
         The CPU's own stores need no such note; Unicorn sees them.
         """
-        if not self.code_frames.isdisjoint(range(address >> PAGE_SHIFT, (address + size - 1 >> PAGE_SHIFT) + 1)):
+        if not self.code_frames.isdisjoint(
+            range(address >> PAGE_SHIFT, (address + size - 1 >> PAGE_SHIFT) + 1)
+        ):
             self.code_written = True
 
     def close(self) -> None:

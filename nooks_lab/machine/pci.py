@@ -78,7 +78,11 @@ class PciFunction:
             return
         data = value.to_bytes(size, "little")
         for position, byte in enumerate(data, offset):
-            if COMMAND <= position < COMMAND + 2 or position in (0x0C, 0x0D, INTERRUPT_LINE) or position >= 0x40:
+            if (
+                COMMAND <= position < COMMAND + 2
+                or position in (0x0C, 0x0D, INTERRUPT_LINE)
+                or position >= 0x40
+            ):
                 self.space[position & 0xFF] = byte
 
 

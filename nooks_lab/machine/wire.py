@@ -107,4 +107,6 @@ def run_joined(runners: Sequence[Runner], until: int, lookahead: int) -> None:
             if runner.now < horizon:
                 runner.run_until(horizon)
                 if runner.now < horizon:
-                    raise RuntimeError(f"joined machine {position} stopped at cycle {runner.now} of {horizon}")
+                    raise RuntimeError(
+                        f"joined machine {position} stopped at cycle {runner.now} of {horizon}"
+                    )

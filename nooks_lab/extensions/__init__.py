@@ -1,0 +1,50 @@
+"""The extensions: their C sources, and the kernel's headers that they are written against."""
+
+from pathlib import Path
+
+from nooks_lab.toolchain import compiler, elf
+from nooks_lab.toolchain.elf import ObjectFile
+
+_HERE = Path(__file__).parent
+DEFINES = ("__KERNEL__", "MODULE")
+
+
+class UnknownExtension(LookupError):  # noqa: N818 - the sentence is for the user
+    """No extension of that name; the message lists those there are."""
+
+
+def names() -> list[str]:
+    """Return the names of all extensions."""
+    return sorted(path.parent.name for path in _HERE.glob("*/*.c") if path.stem == path.parent.name)
+
+
+def source(name: str) -> Path:
+    """Return an extension's C file.
+
+    Raises
+    ------
+    UnknownExtension
+        When there is none of that name.
+    """
+    if name not in names():
+        raise UnknownExtension(f"unknown extension {name!r}; there are: {', '.join(names())}")
+    return _HERE / name / f"{name}.c"
+
+
+def build(path: Path | str, text: str | None = None, defines: tuple[str, ...] = ()) -> ObjectFile:
+    """Compile a C file (or ``text``, named by ``path``) as an extension.
+
+    Raises
+    ------
+    CompileError
+        When it does not compile.
+    """
+    compiled = compiler.compile_c(
+        path, include=(compiler.headers_dir(),), defines=(*DEFINES, *defines), text=text
+    )
+    return elf.read_object(compiled.data, Path(path).with_suffix(".o").name)
+
+
+def extension(name: str) -> ObjectFile:
+    """Compile one of the extensions; see :func:`build`."""
+    return build(source(name))

@@ -1,0 +1,50 @@
+#ifndef _LINUX_MM_H
+#define _LINUX_MM_H
+
+#include <linux/list.h>
+#include <linux/types.h>
+#include <asm/atomic.h>
+#include <asm/page.h>
+
+/* private: the order of a free block while the page heads one in the buddy lists. */
+struct page {
+	struct list_head list;
+	unsigned long flags;
+	atomic_t count;
+	unsigned long private;
+	void *virtual;
+};
+
+#define PG_locked 0
+#define PG_error 1
+#define PG_referenced 2
+#define PG_uptodate 3
+#define PG_dirty 4
+#define PG_slab 8
+#define PG_reserved 14
+
+extern struct page *mem_map;
+
+#define virt_to_page(kaddr) (mem_map + (__pa(kaddr) >> PAGE_SHIFT))
+#define page_address(page) ((page)->virtual)
+
+#define __GFP_DMA 0x01
+#define __GFP_WAIT 0x10
+#define __GFP_HIGH 0x20
+#define __GFP_IO 0x40
+#define __GFP_HIGHIO 0x80
+#define __GFP_FS 0x100
+
+#define GFP_ATOMIC (__GFP_HIGH)
+#define GFP_NOIO (__GFP_HIGH | __GFP_WAIT)
+#define GFP_NOFS (__GFP_HIGH | __GFP_WAIT | __GFP_IO | __GFP_HIGHIO)
+#define GFP_KERNEL (__GFP_HIGH | __GFP_WAIT | __GFP_IO | __GFP_HIGHIO | __GFP_FS)
+#define GFP_DMA __GFP_DMA
+
+extern unsigned long __get_free_pages(unsigned int gfp_mask, unsigned int order);
+extern void free_pages(unsigned long addr, unsigned int order);
+
+#define __get_free_page(gfp_mask) __get_free_pages((gfp_mask), 0)
+#define free_page(addr) free_pages((addr), 0)
+
+#endif

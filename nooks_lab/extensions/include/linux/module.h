@@ -1,0 +1,82 @@
+#ifndef _LINUX_MODULE_H
+#define _LINUX_MODULE_H
+
+#include <linux/types.h>
+
+struct module_symbol {
+	unsigned long value;
+	const char *name;
+};
+
+struct module_ref {
+	struct module *dep;
+	struct module *ref;
+	struct module_ref *next_ref;
+};
+
+struct module {
+	unsigned long size_of_struct;
+	struct module *next;
+	const char *name;
+	void *base;
+	unsigned long size;
+	long usecount;
+	unsigned long flags;
+	unsigned int nsyms;
+	unsigned int ndeps;
+	struct module_symbol *syms;
+	struct module_ref *deps;
+	struct module_ref *refs;
+	int (*init)(void);
+	void (*cleanup)(void);
+};
+
+#define MOD_RUNNING 1
+#define MOD_DELETED 2
+#define MOD_AUTOCLEAN 4
+#define MOD_VISITED 8
+#define MOD_USED_ONCE 16
+
+/* The loader gives each module its own. */
+extern struct module __this_module;
+#define THIS_MODULE (&__this_module)
+
+/*
+ * In Linux these are macros that add to mod->usecount. A struct module is
+ * the kernel's, and an extension cannot write it; so here, as everywhere in
+ * these headers, a macro or inline that writes a kernel object is a kernel
+ * function, which the loader can bind to a wrapper (paper, section 4.3).
+ */
+extern void __MOD_INC_USE_COUNT(struct module *mod);
+extern void __MOD_DEC_USE_COUNT(struct module *mod);
+
+#define MOD_INC_USE_COUNT __MOD_INC_USE_COUNT(THIS_MODULE)
+#define MOD_DEC_USE_COUNT __MOD_DEC_USE_COUNT(THIS_MODULE)
+
+#define SET_MODULE_OWNER(some_struct) do { (some_struct)->owner = THIS_MODULE; } while (0)
+
+#define __MODULE_STRING_1(x) #x
+#define __MODULE_STRING(x) __MODULE_STRING_1(x)
+
+#define __MODINFO(symbol, text) \
+	static const char symbol[] __attribute__((section(".modinfo"), used)) = text
+
+#define MODULE_AUTHOR(name) __MODINFO(__module_author, "author=" name)
+#define MODULE_DESCRIPTION(desc) __MODINFO(__module_description, "description=" desc)
+#define MODULE_LICENSE(license) __MODINFO(__module_license, "license=" license)
+#define MODULE_PARM_DESC(var, desc) \
+	__MODINFO(__module_parm_desc_##var, "parm_desc_" __MODULE_STRING(var) "=" desc)
+
+/*
+ * insmod finds the variable by its symbol and writes it before init_module.
+ * The compiler cannot see that write and would fold the initial value into
+ * the code: the second definition lets the address escape.
+ */
+#define MODULE_PARM(var, type) \
+	__MODINFO(__module_parm_##var, "parm_" __MODULE_STRING(var) "=" type); \
+	static const void *const __module_parm_addr_##var __attribute__((used)) = &(var)
+
+#define MODULE_DEVICE_TABLE(type, table) \
+	extern const struct type##_device_id __module_##type##_device_table __attribute__((alias(#table)))
+
+#endif

@@ -1,0 +1,155 @@
+#ifndef _LINUX_SKBUFF_H
+#define _LINUX_SKBUFF_H
+
+#include <linux/kernel.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <asm/atomic.h>
+#include <asm/processor.h>
+
+#define CHECKSUM_NONE 0
+#define CHECKSUM_HW 1
+#define CHECKSUM_UNNECESSARY 2
+
+#define MAX_SKB_FRAGS 6
+
+struct net_device;
+struct sock;
+struct page;
+struct ethhdr;
+struct iphdr;
+struct tcphdr;
+struct udphdr;
+struct icmphdr;
+
+/* next and prev stand first here and in struct sk_buff: a queue's head is a link of its ring. */
+struct sk_buff_head {
+	struct sk_buff *next;
+	struct sk_buff *prev;
+	__u32 qlen;
+	spinlock_t lock;
+};
+
+struct sk_buff {
+	struct sk_buff *next;
+	struct sk_buff *prev;
+	struct sk_buff_head *list;
+	struct sock *sk;
+	struct net_device *dev;
+	union {
+		struct tcphdr *th;
+		struct udphdr *uh;
+		struct icmphdr *icmph;
+		struct iphdr *ipiph;
+		unsigned char *raw;
+	} h;
+	union {
+		struct iphdr *iph;
+		unsigned char *raw;
+	} nh;
+	union {
+		struct ethhdr *ethernet;
+		unsigned char *raw;
+	} mac;
+	char cb[48];
+	unsigned int len;
+	unsigned int data_len;
+	unsigned int csum;
+	unsigned char cloned;
+	unsigned char pkt_type;
+	unsigned char ip_summed;
+	__u32 priority;
+	atomic_t users;
+	unsigned short protocol;
+	unsigned int truesize;
+	unsigned char *head;
+	unsigned char *data;
+	unsigned char *tail;
+	unsigned char *end;
+	void (*destructor)(struct sk_buff *skb);
+};
+
+typedef struct skb_frag_struct {
+	struct page *page;
+	__u16 page_offset;
+	__u16 size;
+} skb_frag_t;
+
+/* Lies behind the data, at skb->end. */
+struct skb_shared_info {
+	atomic_t dataref;
+	unsigned int nr_frags;
+	struct sk_buff *frag_list;
+	skb_frag_t frags[MAX_SKB_FRAGS];
+};
+
+#define skb_shinfo(skb) ((struct skb_shared_info *)((skb)->end))
+
+extern struct sk_buff *alloc_skb(unsigned int size, int gfp_mask);
+extern struct sk_buff *dev_alloc_skb(unsigned int length);
+extern void kfree_skb(struct sk_buff *skb);
+extern void skb_over_panic(struct sk_buff *skb, int sz, void *here);
+extern void skb_under_panic(struct sk_buff *skb, int sz, void *here);
+
+#define dev_kfree_skb(skb) kfree_skb(skb)
+
+/* The inlines below write only the sk_buff: an extension has its own version of it. */
+
+static inline int skb_is_nonlinear(const struct sk_buff *skb)
+{
+	return skb->data_len != 0;
+}
+
+static inline int skb_headroom(const struct sk_buff *skb)
+{
+	return skb->data - skb->head;
+}
+
+static inline int skb_tailroom(const struct sk_buff *skb)
+{
+	return skb_is_nonlinear(skb) ? 0 : skb->end - skb->tail;
+}
+
+static inline void skb_reserve(struct sk_buff *skb, unsigned int len)
+{
+	skb->data += len;
+	skb->tail += len;
+}
+
+static inline unsigned char *skb_put(struct sk_buff *skb, unsigned int len)
+{
+	unsigned char *start = skb->tail;
+
+	skb->tail += len;
+	skb->len += len;
+	if (unlikely(skb->tail > skb->end))
+		skb_over_panic(skb, len, current_text_addr());
+	return start;
+}
+
+static inline unsigned char *skb_push(struct sk_buff *skb, unsigned int len)
+{
+	skb->data -= len;
+	skb->len += len;
+	if (unlikely(skb->data < skb->head))
+		skb_under_panic(skb, len, current_text_addr());
+	return skb->data;
+}
+
+static inline unsigned char *skb_pull(struct sk_buff *skb, unsigned int len)
+{
+	if (len > skb->len)
+		return NULL;
+	skb->len -= len;
+	return skb->data += len;
+}
+
+static inline void skb_trim(struct sk_buff *skb, unsigned int len)
+{
+	if (skb->len > len && !skb_is_nonlinear(skb)) {
+		skb->len = len;
+		skb->tail = skb->data + len;
+	}
+}
+
+#endif

@@ -1,0 +1,279 @@
+"""Calls between Python and machine code: gates, the return path, budgets.
+
+A kernel function written in Python has two bytes of machine code in the kernel's text: ``hlt; ret``.
+The CPU stops at ``hlt``, Python does the work, and the ``ret`` that follows is executed by the CPU.
+Exception handlers end in ``iret`` instead.  Because the CPU has stopped, Python may call machine code
+again, to any depth, and may switch tasks.
+"""
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from nooks_lab.kernel.bug import KernelBug
+from nooks_lab.kernel.exports import Signature
+from nooks_lab.machine import exceptions
+from nooks_lab.machine.cpu import EFLAGS_IF, PAGE_FAULT, Stop
+from nooks_lab.machine.machine import Machine
+from nooks_lab.machine.paging import PageFault
+
+T = TypeVar("T")
+
+_HLT, _RET, _IRET, _INT3 = 0xF4, 0xC3, 0xCF, 0xCC
+GATE_SIZE = 16
+
+BUSY_LIMIT = 50_000_000
+"""Instructions that one entry into machine code may take before the system counts as hung."""
+
+
+class Hang(Exception):  # noqa: N818 - an event of the guest
+    """The guest does not come back: it loops, or has halted with interrupts off."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A kernel entry point.
+
+    ``enter`` gets no arguments and returns where the CPU goes on; for a function that is its ``ret``.
+    """
+
+    name: str
+    address: int
+    enter: Callable[[], int]
+    function: Callable[..., Any] | None = None
+    signature: Signature | None = None
+    cycles: int = 0
+
+
+class Execution:
+    """Runs machine code for the kernel, and kernel functions for machine code.
+
+    Parameters
+    ----------
+    machine : Machine
+        The PC.
+    text : int
+        Linear address of the gates' text.
+    capacity : int
+        How many gates fit there.
+    """
+
+    def __init__(self, machine: Machine, text: int, capacity: int) -> None:
+        self.machine = machine
+        self.linear = machine.linear
+        self.gates: dict[int, Gate] = {}
+        self._text, self._capacity, self._count = text, capacity, 0
+        self.trace: Callable[[str, tuple[Any, ...], Any], None] | None = None
+        self.report: Callable[[str], None] = lambda message: None
+        self.running: list[str] = []
+        self._entered_at: int | None = None
+        self._return = self._place("ret_to_kernel", bytes((_HLT,)), lambda gate: self._no_caller)
+        self._system_call = self._place("system_call", bytes((_HLT, _RET)), lambda gate: self._no_caller)
+        self._idle = self._place("default_idle", bytes((_HLT, _RET)), lambda gate: self._no_caller)
+
+    def _no_caller(self) -> int:
+        raise Hang("machine code returned to a kernel that had not called it")
+
+    def _place(self, name: str, code: bytes, enter: Callable[[int], Callable[[], int]]) -> int:
+        if self._count == self._capacity:
+            raise RuntimeError(f"no room for another kernel entry point ({self._capacity} are in use)")
+        address = self._text + self._count * GATE_SIZE
+        self._count += 1
+        self.linear.write(address, code.ljust(GATE_SIZE, bytes((_INT3,))))
+        self.gates[address] = Gate(name, address, enter(address))
+        return address
+
+    def add_function(
+        self, name: str, function: Callable[..., Any], signature: Signature, cycles: int = 0
+    ) -> int:
+        """Give a Python function an address that machine code can call.
+
+        Parameters
+        ----------
+        function : callable
+            Takes the prototype's parameters; returns an int, or None for ``void``.
+        signature : Signature
+            From the C prototype.
+        """
+
+        def make(address: int) -> Callable[[], int]:
+            return lambda: self._enter_function(address + 1, name, function, signature, cycles)
+
+        address = self._place(name, bytes((_HLT, _RET)), make)
+        enter = self.gates[address].enter
+        self.gates[address] = Gate(name, address, enter, function, signature, cycles)
+        return address
+
+    def add_exception(self, name: str, handler: Callable[[], None]) -> int:
+        """Give an exception or interrupt handler an address for the IDT; the CPU leaves it with ``iret``."""
+
+        def make(address: int) -> Callable[[], int]:
+            def enter() -> int:
+                handler()
+                return address + 1
+
+            return enter
+
+        return self._place(name, bytes((_HLT, _IRET)), make)
+
+    def _enter_function(
+        self, back: int, name: str, function: Callable[..., Any], signature: Signature, cycles: int
+    ) -> int:
+        cpu = self.machine.cpu
+        esp = cpu.esp
+        arguments = signature.arguments(self.linear, esp + 4)
+        self.machine.clock.advance(cycles)
+        self.running.append(name)
+        result = function(*arguments)
+        self.running.pop()
+        if self.trace is not None:
+            self.trace(name, arguments, result)
+        if signature.returns_value:
+            value = int(result)
+            cpu.set("eax", value)
+            if signature.returns_64_bits:
+                cpu.set("edx", value >> 32)
+        return back
+
+    def call(self, address: int, *arguments: int) -> int:
+        """Call a function by address, as C would: arguments on the stack, result in EAX.
+
+        Returns
+        -------
+        int
+            EAX, unsigned.
+
+        Raises
+        ------
+        Hang
+            When the call does not come back within its budget.
+        """
+        gate = self.gates.get(address)
+        if gate is not None and gate.function is not None:
+            return self._call_gate(gate, arguments)
+        cpu = self.machine.cpu
+        saved = cpu.esp
+        esp = saved - 4 * len(arguments) - 4 & 0xFFFFFFFF
+        self.linear.write(
+            esp, struct.pack(f"<{len(arguments) + 1}I", self._return, *(a & 0xFFFFFFFF for a in arguments))
+        )
+        cpu.set("esp", esp)
+        self._run(address)
+        result = cpu.get("eax")
+        cpu.set("esp", saved)
+        return result
+
+    def _call_gate(self, gate: Gate, arguments: tuple[int, ...]) -> int:
+        """Call a kernel function's own text; the CPU has nothing to run but ``hlt; ret``."""
+        assert gate.function is not None
+        assert gate.signature is not None
+        self.machine.clock.advance(gate.cycles)
+        self.running.append(gate.name)
+        result = gate.function(*gate.signature.convert(arguments))
+        self.running.pop()
+        if self.trace is not None:
+            self.trace(gate.name, arguments, result)
+        return int(result) & 0xFFFFFFFF if gate.signature.returns_value else 0
+
+    def _run(self, eip: int) -> None:
+        """Run from ``eip`` until the machine code returns to the kernel."""
+        machine, cpu, gates = self.machine, self.machine.cpu, self.gates
+        outermost = self._entered_at is None
+        if self._entered_at is None:
+            self._entered_at = machine.clock.instructions
+        depth = len(self.running)
+        try:
+            while True:
+                left = BUSY_LIMIT - (machine.clock.instructions - self._entered_at)
+                if left <= 0:
+                    raise Hang(
+                        f"machine code at {eip:08x} has run {BUSY_LIMIT} instructions without returning"
+                    )
+                if machine.run(eip, machine.clock.now + left) is Stop.DEADLINE:
+                    eip = cpu.eip
+                    continue
+                at = cpu.eip - 1
+                if at == self._return:
+                    return
+                gate = gates.get(at)
+                if gate is None or at == self._idle:
+                    eip = self._halted(cpu.eip)
+                    continue
+                try:
+                    eip = gate.enter()
+                except PageFault as fault:
+                    del self.running[depth:]
+                    eip = self.fault(fault, at)
+                except KernelBug as bug:
+                    del self.running[depth:]
+                    eip = self.bug(bug, at)
+        finally:
+            del self.running[depth:]
+            if outermost:
+                self._entered_at = None
+
+    def _halted(self, eip: int) -> int:
+        """The guest executed ``hlt``: time passes until an interrupt comes."""
+        machine = self.machine
+        if not machine.cpu.eflags & EFLAGS_IF:
+            raise Hang(f"the CPU has halted at {eip - 1:08x} with interrupts off")
+        if machine.clock.next_event() is None and machine.pic.pending() is None:
+            raise Hang(f"the CPU has halted at {eip - 1:08x} and no interrupt will come")
+        if machine.pic.pending() is None:
+            machine.idle(machine.clock.next_event() or 0)
+        return eip
+
+    def fault(self, fault: PageFault, eip: int) -> int:
+        """Deliver a page fault that kernel code written in Python met; returns where the CPU goes on."""
+        cpu = self.machine.cpu
+        cpu.fault_address = fault.address
+        exceptions.deliver(cpu, self.linear, PAGE_FAULT, fault.error_code, eip)
+        return cpu.eip
+
+    def bug(self, bug: KernelBug, eip: int) -> int:
+        """Deliver BUG(), which is an invalid opcode in Linux; returns where the CPU goes on."""
+        self.report(f"kernel BUG: {bug}")
+        exceptions.deliver(self.machine.cpu, self.linear, exceptions.INVALID_OPCODE, None, eip)
+        return self.machine.cpu.eip
+
+    def system_call(self, body: Callable[[], T]) -> T:
+        """Run kernel code that no machine code called; its faults go to the guest's handlers all the same."""
+        try:
+            return body()
+        except PageFault as fault:
+            eip = self.fault(fault, self._system_call)
+        except KernelBug as bug:
+            eip = self.bug(bug, self._system_call)
+        self._run(eip)
+        raise Hang("an exception handler returned to kernel code that had failed")
+
+    def idle(self, until: int) -> None:
+        """Run the idle loop, interrupts on, until ``until`` cycles have passed.
+
+        Interrupt handlers run in it; whatever they raise comes out of here.
+        """
+        machine, cpu = self.machine, self.machine.cpu
+        while machine.clock.now < until:
+            cpu.set("eflags", cpu.eflags | EFLAGS_IF)
+            eip = self._idle
+            esp = cpu.esp
+            while True:
+                machine.run(eip, until)
+                at = cpu.eip - 1
+                if at == self._idle and cpu.esp == esp:
+                    break
+                gate = self.gates.get(at)
+                if gate is None:
+                    if machine.clock.now >= until:
+                        return
+                    eip = cpu.eip
+                    continue
+                try:
+                    eip = gate.enter()
+                except PageFault as fault:
+                    eip = self.fault(fault, at)
+                except KernelBug as bug:
+                    eip = self.bug(bug, at)
+            if machine.clock.now < until and machine.pic.pending() is None:
+                machine.idle(until)

@@ -1,0 +1,1 @@
+"""The network core: packets, devices, and the protocols above them."""

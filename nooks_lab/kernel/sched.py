@@ -1,0 +1,313 @@
+"""Tasks, sleeping and waking (Linux 2.4 ``kernel/sched.c``, ``kernel/fork.c``).
+
+A task's ``task_struct`` lies at the bottom of its 8 KiB kernel stack.  What it does in Python runs in a
+greenlet of its own, so that it can sleep in the middle of a driver's call and be woken there; the CPU has
+always stopped at a gate by then.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import greenlet
+
+from nooks_lab.kernel.exports import export
+from nooks_lab.kernel.lists import init_list_head, list_add_tail, list_del, list_for_each
+from nooks_lab.kernel.page_alloc import PageAllocator
+from nooks_lab.kernel.structs import Types
+from nooks_lab.machine.cpu import EFLAGS_IF
+from nooks_lab.machine.machine import Machine
+
+THREAD_SIZE = 8192
+_STACK_ORDER = 1
+
+TASK_RUNNING, TASK_INTERRUPTIBLE, TASK_UNINTERRUPTIBLE, TASK_ZOMBIE = 0, 1, 2, 4
+SIGKILL = 9
+MAX_SCHEDULE_TIMEOUT = 0x7FFFFFFF
+
+
+class TaskKilled(Exception):  # noqa: N818 - an event of the guest
+    """``do_exit``: the running task goes no further; its exit code follows."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"exit code {code}")
+        self.code = code
+
+
+class Thread:
+    """The running part of a task: its greenlet, and its registers while another task runs."""
+
+    def __init__(self, task: Any, run: greenlet.greenlet) -> None:
+        self.task = task
+        self.run = run
+        self.registers: dict[str, int] = {}
+        self.result: Any = None
+        self.exit_code = 0
+        self.killed = False
+
+
+class Scheduler:
+    """Round robin over the runnable tasks; with none, the idle task waits for interrupts.
+
+    Parameters
+    ----------
+    current : int
+        Address of the variable ``current_task``.
+    irq_stat : view of struct irq_cpustat
+        Says whether the CPU is in an interrupt.
+    idle : callable (cycle)
+        Runs the idle loop up to a cycle.
+    schedule_timer : callable (delay in jiffies, callable) -> cancel
+        Calls back after a delay, from the timer interrupt.
+    """
+
+    def __init__(
+        self,
+        types: Types,
+        machine: Machine,
+        pages: PageAllocator,
+        current: int,
+        last_pid: int,
+        init_task: int,
+        irq_stat: Any,
+        idle: Callable[[int], None],
+    ) -> None:
+        self._types, self._machine, self._memory = types, machine, machine.linear
+        self._pages, self._current, self._last_pid = pages, current, last_pid
+        self._init_task, self._irq_stat, self._idle = init_task, irq_stat, idle
+        self.threads: dict[int, Thread] = {}
+        self._boot = greenlet.getcurrent()
+        self._timeouts: dict[int, int] = {}
+        self.jiffies: Callable[[], int] = lambda: 0
+        self.unwinding: set[int] = set()
+
+    def boot(self) -> None:
+        """Make the idle task: pid 0, on the boot stack."""
+        task = self._types.view("task_struct", self._init_task)
+        self._fill(task, b"swapper", 0)
+        task.next_task = task.prev_task = self._init_task
+        self._memory.set_u32(self._current, self._init_task)
+
+    def _fill(self, task: Any, name: bytes, pid: int) -> None:
+        task.comm, task.pid, task.state, task.cap_effective = name, pid, TASK_RUNNING, 0xFFFFFFFF
+        task.counter = 6
+        init_list_head(self._memory, task.wait_chldexit.task_list.address)
+        task.p_pptr = self._init_task
+
+    @property
+    def current(self) -> Any:
+        """The running task's ``task_struct``."""
+        return self._types.view("task_struct", self._memory.u32(self._current))
+
+    def in_interrupt(self) -> bool:
+        """Tell whether the CPU is in an interrupt handler or softirq."""
+        return bool(self._irq_stat.local_irq_count + self._irq_stat.local_bh_count)
+
+    def spawn(self, name: str, body: Callable[[], Any]) -> Thread:
+        """Make a runnable task that executes ``body`` in process context.
+
+        Raises
+        ------
+        MemoryError
+            When no kernel stack can be allocated.
+        """
+        stack = self._pages.alloc(_STACK_ORDER)
+        if not stack:
+            raise MemoryError(f"no memory for the kernel stack of task {name}")
+        self._memory.fill(stack, THREAD_SIZE, 0)
+        task = self._types.view("task_struct", stack)
+        pid = self._memory.u32(self._last_pid) + 1
+        self._memory.set_u32(self._last_pid, pid)
+        self._fill(task, name.encode()[:15], pid)
+        self._link(task)
+        thread = Thread(task, greenlet.greenlet(lambda: self._main(thread, body), parent=self._boot))
+        thread.registers = self._machine.cpu.registers() | {
+            "esp": stack + THREAD_SIZE - 32,
+            "ebp": 0,
+            "eflags": EFLAGS_IF | 2,
+        }
+        self.threads[pid] = thread
+        return thread
+
+    def _link(self, task: Any) -> None:
+        init = self._types.view("task_struct", self._init_task)
+        last = self._types.view("task_struct", init.prev_task)
+        task.prev_task, task.next_task = last.address, init.address
+        last.next_task = init.prev_task = task.address
+
+    def _main(self, thread: Thread, body: Callable[[], Any]) -> None:
+        try:
+            thread.result = body()
+        except TaskKilled as death:
+            thread.exit_code, thread.killed = death.code, True
+
+    def run(self, thread: Thread) -> None:
+        """Run tasks until this one has ended; what the guest raises (a panic, say) comes out of here."""
+        while not thread.run.dead:
+            if not self._run_one():
+                self._wait()
+        self._reap(thread)
+
+    def run_until(self, cycle: int) -> None:
+        """Run tasks and the idle loop until the clock shows ``cycle``."""
+        while self._machine.clock.now < cycle:
+            if not self._run_one():
+                self._idle(cycle)
+            self._expire()
+
+    def _run_one(self) -> bool:
+        self._expire()
+        for thread in list(self.threads.values()):
+            if not thread.run.dead and thread.task.state == TASK_RUNNING:
+                self._switch_to(thread)
+                return True
+        return False
+
+    def _wait(self) -> None:
+        if not self._timeouts and self._machine.clock.next_event() is None:
+            raise RuntimeError("every task sleeps and nothing can wake one")
+        event = self._machine.clock.next_event()
+        self._idle(self._machine.clock.now + 1 if event is None else event + 1)
+
+    def _switch_to(self, thread: Thread) -> None:
+        cpu = self._machine.cpu
+        outside = cpu.registers()
+        before = self._memory.u32(self._current)
+        self._load(thread.registers)
+        self._memory.set_u32(self._current, thread.task.address)
+        try:
+            thread.run.switch()
+        finally:
+            thread.registers = cpu.registers()
+            self._load(outside)
+            self._memory.set_u32(self._current, before)
+
+    def _load(self, registers: dict[str, int]) -> None:
+        cpu = self._machine.cpu
+        for name in ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "eip", "eflags"):
+            cpu.set(name, registers[name])
+        if registers["cr3"] != cpu.cr3:
+            cpu.load_cr3(registers["cr3"])
+
+    def _reap(self, thread: Thread) -> None:
+        task = thread.task
+        before = self._types.view("task_struct", task.prev_task)
+        after = self._types.view("task_struct", task.next_task)
+        before.next_task, after.prev_task = after.address, before.address
+        self.threads.pop(task.pid, None)
+        self._timeouts.pop(task.pid, None)
+        self._pages.free(task.address, _STACK_ORDER)
+
+    def _expire(self) -> None:
+        now = self.jiffies()
+        for pid, when in list(self._timeouts.items()):
+            if now >= when:
+                del self._timeouts[pid]
+                self.wake_up_process(self.threads[pid].task.address)
+
+    @export(cycles=400)
+    def schedule(self) -> None:
+        """Give up the CPU until this task is runnable again.
+
+        Raises
+        ------
+        TaskKilled
+            When the task was woken to be unwound.
+        """
+        running = greenlet.getcurrent()
+        if running is self._boot:
+            return
+        self._boot.switch()
+        current = self.current
+        if current.pid in self.unwinding:
+            self.unwinding.discard(current.pid)
+            raise TaskKilled(SIGKILL)
+
+    @export(cycles=400)
+    def schedule_timeout(self, timeout: int) -> int:
+        """Sleep for at most ``timeout`` jiffies in the state set before; returns the jiffies left."""
+        current = self.current
+        if timeout == MAX_SCHEDULE_TIMEOUT:
+            self.schedule()
+            return timeout
+        end = self.jiffies() + timeout
+        self._timeouts[current.pid] = end
+        self.schedule()
+        self._timeouts.pop(current.pid, None)
+        return max(0, end - self.jiffies())
+
+    @export()
+    def set_task_state(self, tsk: int, state: int) -> None:
+        """Write ``task->state``."""
+        self._types.view("task_struct", tsk).state = state
+
+    @export()
+    def wake_up_process(self, tsk: int) -> int:
+        """Make a sleeping task runnable; returns whether it slept."""
+        task = self._types.view("task_struct", tsk)
+        slept = task.state in (TASK_INTERRUPTIBLE, TASK_UNINTERRUPTIBLE)
+        if slept:
+            task.state = TASK_RUNNING
+        return int(slept)
+
+    @export()
+    def add_wait_queue(self, q: int, wait: int) -> None:
+        """Put a waiter on a queue."""
+        list_add_tail(
+            self._memory,
+            wait + self._types.offset("__wait_queue", "task_list"),
+            q + self._types.offset("__wait_queue_head", "task_list"),
+        )
+
+    @export()
+    def remove_wait_queue(self, q: int, wait: int) -> None:
+        """Take a waiter off its queue."""
+        list_del(self._memory, wait + self._types.offset("__wait_queue", "task_list"))
+
+    @export(name="__wake_up")
+    def wake_up(self, q: int, mode: int, nr: int) -> None:
+        """Wake tasks whose state is in ``mode``; ``nr`` limits the exclusive ones, 0 wakes all."""
+        link = self._types.offset("__wait_queue", "task_list")
+        head = q + self._types.offset("__wait_queue_head", "task_list")
+        for entry in list(list_for_each(self._memory, head)):
+            wait = self._types.view("__wait_queue", entry - link)
+            task = self._types.view("task_struct", wait.task)
+            if task.state & mode and self.wake_up_process(wait.task) and wait.flags & 1:
+                nr -= 1
+                if not nr:
+                    break
+
+    @export(cycles=400)
+    def sleep_on(self, q: int) -> None:
+        """Sleep uninterruptibly until the queue is woken."""
+        self._sleep(q, TASK_UNINTERRUPTIBLE, MAX_SCHEDULE_TIMEOUT)
+
+    @export(cycles=400)
+    def sleep_on_timeout(self, q: int, timeout: int) -> int:
+        """Sleep uninterruptibly, for at most ``timeout`` jiffies."""
+        return self._sleep(q, TASK_UNINTERRUPTIBLE, timeout)
+
+    @export(cycles=400)
+    def interruptible_sleep_on(self, q: int) -> None:
+        """Sleep until the queue is woken or a signal comes."""
+        self._sleep(q, TASK_INTERRUPTIBLE, MAX_SCHEDULE_TIMEOUT)
+
+    @export(cycles=400)
+    def interruptible_sleep_on_timeout(self, q: int, timeout: int) -> int:
+        """Sleep interruptibly, for at most ``timeout`` jiffies."""
+        return self._sleep(q, TASK_INTERRUPTIBLE, timeout)
+
+    def _sleep(self, q: int, state: int, timeout: int) -> int:
+        current = self.current
+        # The waiter lives on the sleeper's own stack, below what it is using.
+        wait = self._machine.cpu.esp - 64 & ~15
+        entry = self._types.view("__wait_queue", wait)
+        entry.flags, entry.task = 0, current.address
+        current.state = state
+        self.add_wait_queue(q, wait)
+        saved = self._machine.cpu.esp
+        self._machine.cpu.set("esp", wait)
+        try:
+            return self.schedule_timeout(timeout)
+        finally:
+            self._machine.cpu.set("esp", saved)
+            self.remove_wait_queue(q, wait)

@@ -1,0 +1,194 @@
+"""``kmalloc`` on slab caches of fixed sizes, all in guest memory (Linux 2.4 ``mm/slab.c``).
+
+A slab's first page says which cache and slab it belongs to (``page.list``), as in Linux.  Objects of
+512 bytes and more have their slab's descriptor elsewhere, so that their pages hold nothing but objects.
+"""
+
+from typing import Any
+
+from nooks_lab.kernel.bug import KernelBug
+from nooks_lab.kernel.exports import export
+from nooks_lab.kernel.lists import init_list_head, list_add, list_del, list_empty
+from nooks_lab.kernel.page_alloc import JUNK, PageAllocator
+from nooks_lab.kernel.structs import Types
+from nooks_lab.machine.linear import LinearMemory
+from nooks_lab.machine.memory import PAGE_MASK, PAGE_SIZE
+
+SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072)
+_OFF_SLAB = 512
+_END = 0xFFFF
+_PG_SLAB = 1 << 8
+_REDZONE = 8
+_RED = bytes.fromhex("a55a5aa5")
+
+
+class SlabAllocator:
+    """The caches ``size-32`` to ``size-131072``.
+
+    Parameters
+    ----------
+    caches : int
+        Address of the array ``malloc_sizes``.
+    redzone : int
+        Address of the switch ``slab_redzone``.
+    """
+
+    def __init__(
+        self, types: Types, memory: LinearMemory, pages: PageAllocator, caches: int, redzone: int
+    ) -> None:
+        self._types, self._memory, self._pages, self._redzone = types, memory, pages, redzone
+        self._caches = [
+            types.view("kmem_cache", caches + i * types.size("kmem_cache")) for i in range(len(SIZES))
+        ]
+        self._list = types.offset("page", "list")
+        self._flags = types.offset("page", "flags")
+        self._bufctl = types.offset("slab", "bufctl")
+        for cache, size in zip(self._caches, SIZES, strict=True):
+            order = max(0, (size // PAGE_SIZE).bit_length() - 1)
+            cache.name, cache.objsize, cache.order = b"size-%d" % size, size, order
+            usable = PAGE_SIZE << order
+            if size >= _OFF_SLAB:
+                cache.num = usable // size
+            else:
+                cache.num = (usable - self._bufctl) // (size + 2)
+            init_list_head(memory, cache.slabs_partial.address)
+            init_list_head(memory, cache.slabs_full.address)
+
+    @export(cycles=150)
+    def kmalloc(self, size: int, flags: int) -> int:
+        """Allocate ``size`` bytes; 0 when there are none."""
+        return self.alloc(size)
+
+    @export(cycles=150)
+    def kfree(self, objp: int) -> None:
+        """Free an object; NULL is allowed.  Raises :class:`KernelBug` for anything else that is not one."""
+        if objp:
+            self.free(objp)
+
+    def alloc(self, size: int) -> int:
+        """Return an object of at least ``size`` bytes, 0 when memory is short or the size too large."""
+        wanted = size + 2 * _REDZONE if self._memory.u32(self._redzone) else size
+        cache = next(
+            (cache for cache, limit in zip(self._caches, SIZES, strict=True) if wanted <= limit), None
+        )
+        if cache is None:
+            return 0
+        partial = cache.slabs_partial.address
+        if list_empty(self._memory, partial) and not self._grow(cache):
+            return 0
+        slab = self._types.view("slab", self._memory.u32(partial))
+        index = slab.free
+        slab.free = self._memory.u16(slab.address + self._bufctl + 2 * index)
+        self._memory.set_u16(slab.address + self._bufctl + 2 * index, _END - 1)
+        slab.inuse += 1
+        cache.active += 1
+        if slab.free == _END:
+            list_del(self._memory, slab.address)
+            list_add(self._memory, slab.address, cache.slabs_full.address)
+        address = int(slab.s_mem + index * cache.objsize)
+        if wanted != size:
+            self._memory.write(address, (size).to_bytes(4, "little") + _RED)
+            self._memory.write(address + _REDZONE + size, _RED)
+            return address + _REDZONE
+        return address
+
+    def zalloc(self, size: int) -> int:
+        """Return a zeroed object."""
+        address = self.alloc(size)
+        if address:
+            self._memory.fill(address, size, 0)
+        return address
+
+    def _grow(self, cache: Any) -> bool:
+        block = self._pages.alloc(cache.order)
+        if not block:
+            return False
+        if cache.objsize >= _OFF_SLAB:
+            descriptor = self.alloc(self._bufctl + 2 * cache.num)
+            if not descriptor:
+                self._pages.free(block, cache.order)
+                return False
+            first = block
+        else:
+            descriptor = block
+            first = block + PAGE_SIZE - cache.num * cache.objsize & ~31
+        slab = self._types.view("slab", descriptor)
+        slab.cache, slab.s_mem, slab.inuse, slab.free = cache.address, first, 0, 0
+        chain = [*range(1, cache.num), _END]
+        self._memory.write(descriptor + self._bufctl, b"".join(i.to_bytes(2, "little") for i in chain))
+        for offset in range(0, PAGE_SIZE << cache.order, PAGE_SIZE):
+            page = self._pages.page(block + offset)
+            self._memory.set_u32(page + self._list, cache.address)
+            self._memory.set_u32(page + self._list + 4, descriptor)
+            self._memory.set_u32(page + self._flags, self._memory.u32(page + self._flags) | _PG_SLAB)
+        list_add(self._memory, descriptor, cache.slabs_partial.address)
+        return True
+
+    def _find(self, address: int) -> tuple[Any, Any, int] | None:
+        """Return cache, slab and index of an allocated object, or None."""
+        if not self._pages.in_direct_map(address):
+            return None
+        page = self._pages.page(address)
+        if not self._memory.u32(page + self._flags) & _PG_SLAB:
+            return None
+        cache = self._types.view("kmem_cache", self._memory.u32(page + self._list))
+        slab = self._types.view("slab", self._memory.u32(page + self._list + 4))
+        index, rest = divmod(address - slab.s_mem, cache.objsize)
+        if rest or not 0 <= index < cache.num:
+            return None
+        if self._memory.u16(slab.address + self._bufctl + 2 * index) != _END - 1:
+            return None
+        return cache, slab, index
+
+    def size_of(self, address: int) -> int | None:
+        """Return the usable size of an allocated object, or None when the address is none."""
+        found = self._find(address - self._red())
+        return None if found is None else int(found[0].objsize) - 2 * self._red()
+
+    def _red(self) -> int:
+        return _REDZONE if self._memory.u32(self._redzone) else 0
+
+    def free(self, address: int) -> None:
+        """Free an object: its bytes become junk; an empty slab's pages go back.
+
+        Raises
+        ------
+        KernelBug
+            When the address is no allocated object, or its red zones were written.
+        """
+        red = self._red()
+        found = self._find(address - red)
+        if found is None:
+            raise KernelBug(f"kfree of {address:08x}, which is no allocated object")
+        cache, slab, index = found
+        base = address - red
+        if red:
+            size = self._memory.u32(base)
+            head, tail = self._memory.read(base + 4, 4), self._memory.read(base + red + min(size, 1 << 17), 4)
+            if head != _RED or tail != _RED:
+                raise KernelBug(f"kfree of {address:08x}: its red zone was overwritten")
+        self._memory.fill(base, cache.objsize, JUNK)
+        was_full = slab.free == _END
+        self._memory.set_u16(slab.address + self._bufctl + 2 * index, slab.free)
+        slab.free = index
+        slab.inuse -= 1
+        cache.active -= 1
+        if was_full:
+            list_del(self._memory, slab.address)
+            list_add(self._memory, slab.address, cache.slabs_partial.address)
+        if slab.inuse == 0:
+            self._release(cache, slab)
+
+    def _release(self, cache: Any, slab: Any) -> None:
+        list_del(self._memory, slab.address)
+        block = slab.s_mem if cache.objsize >= _OFF_SLAB else slab.address & PAGE_MASK
+        for offset in range(0, PAGE_SIZE << cache.order, PAGE_SIZE):
+            page = self._pages.page(block + offset)
+            self._memory.set_u32(page + self._flags, self._memory.u32(page + self._flags) & ~_PG_SLAB)
+        if cache.objsize >= _OFF_SLAB:
+            self.free(slab.address + self._red() if self._red() else slab.address)
+        self._pages.free(block, cache.order)
+
+    def active(self) -> dict[str, int]:
+        """Return the number of allocated objects by cache, as ``/proc/slabinfo`` shows it."""
+        return {cache.name.decode(): cache.active for cache in self._caches if cache.active}

@@ -1,0 +1,171 @@
+"""Typed views of C structs in guest memory; the layouts are the compiler's."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from nooks_lab.machine.linear import LinearMemory
+from nooks_lab.toolchain.layouts import CType, Layouts, StructLayout
+
+
+class Struct:
+    """A C struct at an address: reading an attribute reads guest memory, assigning writes it.
+
+    Every access goes through the page tables and may raise a page fault, as the guest's own would.
+    """
+
+    __slots__ = ("_types", "address")
+
+    _layout: StructLayout
+
+    def __init__(self, types: "Types", address: int) -> None:
+        object.__setattr__(self, "_types", types)
+        object.__setattr__(self, "address", address)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"struct {self._layout.name} has no member {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in self._layout.fields:
+            raise AttributeError(f"struct {self._layout.name} has no member {name!r}")
+        object.__setattr__(self, name, value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Struct) and (self.address, self._layout.name) == (
+            other.address,
+            other._layout.name,
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.address, self._layout.name))
+
+    def __bool__(self) -> bool:
+        return self.address != 0
+
+    def __repr__(self) -> str:
+        return f"(struct {self._layout.name} *){self.address:#010x}"
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        lines = [repr(self)]
+        for field in self._layout.fields.values():
+            value = getattr(self, field.name)
+            shown = f"{value:#x}" if field.type.kind == "pointer" else repr(value)
+            lines.append(f"    .{field.name} = {shown}")
+        printer.text("\n".join(lines))
+
+    def offset_of(self, member: str) -> int:
+        """Return the address of a member."""
+        return self.address + self._layout.fields[member].offset
+
+    def bytes(self) -> bytes:
+        """Return the struct's bytes."""
+        return self._types.memory.read(self.address, self._layout.size)
+
+
+class Array:
+    """A C array in guest memory."""
+
+    __slots__ = ("_element", "_types", "address", "count")
+
+    def __init__(self, types: "Types", element: CType, address: int, count: int) -> None:
+        self._types, self._element, self.address, self.count = types, element, address, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Any:
+        if not 0 <= index < self.count:
+            raise IndexError(f"index {index} is outside an array of {self.count}")
+        return self._types.load(self._element, self.address + index * self._element.size)
+
+    def __setitem__(self, index: int, value: Any) -> None:
+        if not 0 <= index < self.count:
+            raise IndexError(f"index {index} is outside an array of {self.count}")
+        self._types.store(self._element, self.address + index * self._element.size, value)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[index] for index in range(self.count))
+
+
+Getter = Callable[[Struct], Any]
+Setter = Callable[[Struct, Any], None]
+
+
+class Types:
+    """All struct types, and loads and stores of C values by type.
+
+    Parameters
+    ----------
+    layouts : Layouts
+        What the compiler says of the headers.
+    memory : LinearMemory
+        Where the values live.
+    """
+
+    def __init__(self, layouts: Layouts, memory: LinearMemory) -> None:
+        self.layouts = layouts
+        self.memory = memory
+        self._classes: dict[str, type[Struct]] = {}
+
+    def view(self, name: str, address: int) -> Any:
+        """Return a view of ``struct name`` at an address; KeyError when no header has such a struct."""
+        cls = self._classes.get(name)
+        if cls is None:
+            cls = self._classes[name] = self._make_class(self.layouts.structs[name])
+        return cls(self, address)
+
+    def size(self, name: str) -> int:
+        """Return ``sizeof(struct name)``."""
+        return self.layouts.structs[name].size
+
+    def offset(self, struct: str, member: str) -> int:
+        """Return ``offsetof(struct, member)``."""
+        return self.layouts.structs[struct].fields[member].offset
+
+    def _make_class(self, layout: StructLayout) -> type[Struct]:
+        members: dict[str, Any] = {"__slots__": (), "_layout": layout}
+        for field in layout.fields.values():
+            members[field.name] = property(
+                self._getter(field.type, field.offset), self._setter(field.type, field.offset)
+            )
+        return type(layout.name, (Struct,), members)
+
+    def _getter(self, ctype: CType, offset: int) -> Getter:
+        memory = self.memory
+        if ctype.size == 4 and ctype.kind in ("pointer", "uint", "enum"):
+            return lambda struct: memory.u32(struct.address + offset)
+        return lambda struct: self.load(ctype, struct.address + offset)
+
+    def _setter(self, ctype: CType, offset: int) -> Setter:
+        memory = self.memory
+        if ctype.size == 4 and ctype.kind in ("pointer", "uint", "int", "enum"):
+            return lambda struct, value: memory.set_u32(struct.address + offset, int(value))
+        return lambda struct, value: self.store(ctype, struct.address + offset, value)
+
+    def load(self, ctype: CType, address: int) -> Any:
+        """Read a C value: int, bytes (``char[]`` to its NUL, ``unsigned char[]`` whole), view or array."""
+        if ctype.struct is not None and ctype.kind in ("struct", "union"):
+            return self.view(ctype.struct, address)
+        if ctype.kind == "array" and ctype.target is not None:
+            if ctype.target.size == 1:
+                data = self.memory.read(address, ctype.count)
+                return data.split(b"\0", 1)[0] if ctype.target.name == "char" else data
+            return Array(self, ctype.target, address, ctype.count)
+        if ctype.size == 4:
+            value = self.memory.u32(address)
+            return value - (1 << 32) if ctype.kind == "int" and value >> 31 else value
+        return int.from_bytes(self.memory.read(address, ctype.size), "little", signed=ctype.kind == "int")
+
+    def store(self, ctype: CType, address: int, value: Any) -> None:
+        """Write a C value; a struct takes bytes or a view of the same type, a ``char[]`` is padded with NULs."""
+        if ctype.kind in ("struct", "union"):
+            data = value.bytes() if isinstance(value, Struct) else bytes(value)
+            self.memory.write(address, data[: ctype.size])
+        elif ctype.kind == "array" and ctype.target is not None:
+            if ctype.target.size == 1:
+                self.memory.write(address, bytes(value)[: ctype.count].ljust(ctype.count, b"\0"))
+            else:
+                for index, element in enumerate(value):
+                    self.store(ctype.target, address + index * ctype.target.size, element)
+        else:
+            mask = (1 << 8 * ctype.size) - 1
+            self.memory.write(address, (int(value) & mask).to_bytes(ctype.size, "little"))

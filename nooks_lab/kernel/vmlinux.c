@@ -1,0 +1,127 @@
+/*
+ * The kernel image: its global variables, and the string functions, which are
+ * machine code because extensions run them in their own domain.
+ */
+#include "vmlinux.h"
+
+/* Entry points of the kernel functions that are written in Python; filled in at boot. */
+unsigned char gate_text[NR_GATES * GATE_TEXT_SIZE] __attribute__((section(".text.gates"), aligned(4096))) = { 0xcc };
+
+unsigned char idt_table[IDT_ENTRIES * 8] __attribute__((aligned(4096)));
+unsigned char gdt_table[GDT_ENTRIES * 8] __attribute__((aligned(32)));
+unsigned char init_tss[104] __attribute__((aligned(128)));
+
+union task_union init_task_union __attribute__((aligned(4096)));
+struct task_struct *current_task = &init_task_union.task;
+pid_t last_pid;
+
+volatile unsigned long jiffies;
+struct list_head timer_list_head;
+
+struct page *mem_map;
+unsigned long max_mapnr;
+struct free_area free_area[MAX_ORDER];
+unsigned long nr_free_pages;
+struct kmem_cache malloc_sizes[NR_CACHES];
+int slab_redzone;
+struct vm_struct *vmlist;
+
+irq_desc_t irq_desc[NR_IRQS];
+struct irq_cpustat irq_stat;
+
+char log_buf[LOG_BUF_LEN];
+unsigned long log_start;
+unsigned long log_end;
+
+struct module *module_list;
+int tainted;
+int panic_on_oops;
+
+struct list_head pci_devices;
+struct list_head pci_drivers;
+struct pci_bus pci_root_bus;
+struct resource ioport_resource = { .name = "PCI IO", .start = 0, .end = 0xffff, .flags = IORESOURCE_IO };
+struct resource iomem_resource = { .name = "PCI mem", .start = 0, .end = 0xffffffff, .flags = IORESOURCE_MEM };
+
+struct net_device *dev_base;
+int dev_ifindex;
+struct softnet_data softnet_data;
+
+void *memcpy(void *dest, const void *src, size_t count)
+{
+	void *to = dest;
+
+	asm volatile("rep movsb" : "+D"(to), "+S"(src), "+c"(count) : : "memory");
+	return dest;
+}
+
+void *memmove(void *dest, const void *src, size_t count)
+{
+	char *to = dest;
+	const char *from = src;
+
+	if (to <= from || to >= from + count)
+		return memcpy(dest, src, count);
+	to += count;
+	from += count;
+	while (count--)
+		*--to = *--from;
+	return dest;
+}
+
+void *memset(void *s, int c, size_t count)
+{
+	void *to = s;
+
+	asm volatile("rep stosb" : "+D"(to), "+c"(count) : "a"(c) : "memory");
+	return s;
+}
+
+int memcmp(const void *cs, const void *ct, size_t count)
+{
+	const unsigned char *a = cs, *b = ct;
+
+	for (; count; count--, a++, b++)
+		if (*a != *b)
+			return *a - *b;
+	return 0;
+}
+
+size_t strlen(const char *s)
+{
+	const char *end = s;
+
+	while (*end)
+		end++;
+	return end - s;
+}
+
+char *strcpy(char *dest, const char *src)
+{
+	char *to = dest;
+
+	while ((*to++ = *src++))
+		;
+	return dest;
+}
+
+char *strncpy(char *dest, const char *src, size_t count)
+{
+	char *to = dest;
+
+	for (; count; count--) {
+		*to++ = *src;
+		if (*src)
+			src++;
+	}
+	return dest;
+}
+
+int strcmp(const char *cs, const char *ct)
+{
+	while (*cs && *cs == *ct) {
+		cs++;
+		ct++;
+	}
+	return (unsigned char)*cs - (unsigned char)*ct;
+}

@@ -1,0 +1,115 @@
+"""One simulated PC on a wire, with its kernel, with or without Nooks: what notebooks and commands start from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from nooks_lab import extensions
+from nooks_lab.kernel.kernel import Kernel
+from nooks_lab.kernel.modules import Module
+from nooks_lab.machine.clock import CPU_HZ
+from nooks_lab.machine.devices.e1000 import E1000
+from nooks_lab.machine.machine import BLOCK_CLOCK_SOURCE, Machine
+from nooks_lab.machine.paging import Walker
+from nooks_lab.machine.peer import Peer
+from nooks_lab.machine.wire import Wire
+from nooks_lab.toolchain import compiler, elf
+from nooks_lab.toolchain.elf import ObjectFile
+
+MAC = bytes.fromhex("000e0c334455")
+"""The station address in the NIC's EEPROM; an Intel prefix, and that of host B in the recorded traffic."""
+
+LINK_CYCLES = CPU_HZ // 100
+"""Auto-negotiation in 10 ms rather than a second, so that no demo waits for it."""
+
+
+@dataclass
+class Lab:
+    """A running system.
+
+    Attributes
+    ----------
+    machine, kernel
+        The PC and its kernel.
+    nic : E1000
+        The network controller in slot 3.
+    peer : Peer
+        The station at the other end of the wire.
+    """
+
+    machine: Machine
+    kernel: Kernel
+    nic: E1000
+    wire: Wire
+    peer: Peer
+
+    def insmod(self, what: str | ObjectFile, parameters: Mapping[str, int] | None = None) -> Module:
+        """Load an extension by name, or an object file.
+
+        Raises
+        ------
+        UnknownExtension, ModuleError, ElfError, CompileError
+            When it cannot be loaded.
+        """
+        obj = extensions.extension(what) if isinstance(what, str) else what
+        name = what if isinstance(what, str) else Path(what.name).stem
+        return self.kernel.insmod(name, obj, parameters)
+
+    def run(self, seconds: float) -> None:
+        """Let simulated time pass."""
+        self.kernel.run(int(seconds * CPU_HZ))
+
+    def dmesg(self) -> str:
+        """Return the kernel log."""
+        return self.kernel.dmesg()
+
+    def close(self) -> None:
+        """Give the machine's memory back to the host."""
+        self.machine.close()
+
+    def __enter__(self) -> "Lab":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def make_machine(walker: Walker | None = None) -> Machine:
+    """Return a PC just switched on, with nothing plugged in."""
+    return Machine(compiler.compile_host_library(BLOCK_CLOCK_SOURCE), walker)
+
+
+def boot(*, walker: Walker | None = None, mac: bytes = MAC) -> Lab:
+    """Switch a PC on, with an 82540EM and a wire, and boot the kernel.
+
+    Parameters
+    ----------
+    walker : Walker, optional
+        The CPU's page walk, for instance a student's own.
+    mac : bytes
+        The NIC's station address, 6 bytes.
+    """
+    machine = make_machine(walker)
+    nic = E1000(name="nic", device=3, irq=11, base=0xFEBC0000, mac=mac, negotiation=LINK_CYCLES)
+    machine.plug(nic)
+    peer = Peer("peer", machine.clock)
+    wire = Wire(nic, peer)
+    return Lab(machine, Kernel(machine), nic, wire, peer)
+
+
+def read_object_file(path: Path) -> ObjectFile:
+    """Read an object file from disk.
+
+    Raises
+    ------
+    ElfError
+        When it is none that the loader can use, or cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise elf.ElfError(f"{path}: {error.strerror}") from error
+    return elf.read_object(data, path.name)
