@@ -259,13 +259,17 @@ class Execution:
             eip = self._idle
             esp = cpu.esp
             while True:
-                machine.run(eip, until)
+                # An interrupt handler that has begun is finished, however late it gets.
+                in_handler = cpu.esp != esp
+                stop = machine.run(eip, machine.clock.now + BUSY_LIMIT if in_handler else until)
+                if in_handler and stop is Stop.DEADLINE:
+                    raise Hang(f"an interrupt handler at {eip:08x} has run for {BUSY_LIMIT} cycles")
                 at = cpu.eip - 1
                 if at == self._idle and cpu.esp == esp:
                     break
                 gate = self.gates.get(at)
                 if gate is None:
-                    if machine.clock.now >= until:
+                    if machine.clock.now >= until and cpu.esp == esp:
                         return
                     eip = cpu.eip
                     continue

@@ -13,8 +13,12 @@ from nooks_lab.kernel.exports import Export, Signature, exports_of
 from nooks_lab.kernel.hooks import Hooks
 from nooks_lab.kernel.irq import NR_IRQS, Interrupts
 from nooks_lab.kernel.modules import Module, ModuleError, Modules
+from nooks_lab.kernel.net.bottom_half import BottomHalves
 from nooks_lab.kernel.net.dev import NetDevices
+from nooks_lab.kernel.net.inet import Inet
+from nooks_lab.kernel.net.parts import Parts
 from nooks_lab.kernel.net.skbuff import SocketBuffers
+from nooks_lab.kernel.net.timer_bh import TimerBottomHalf
 from nooks_lab.kernel.page_alloc import PageAllocator
 from nooks_lab.kernel.page_table import PageTable, phys_to_virt
 from nooks_lab.kernel.pci import Pci
@@ -171,6 +175,22 @@ class Kernel:
         self.net = NetDevices(
             types, memory, self.slab, self.skbs, self.timers, self.softirqs, symbols, call, self.log
         )
+        expired = symbols["inet_expired_timers"]
+        self.inet = Inet(
+            Parts(
+                types,
+                memory,
+                machine.clock,
+                self.slab,
+                self.skbs,
+                self.net,
+                self.timers,
+                self.sched,
+                BottomHalves(stat, self.softirqs),
+                TimerBottomHalf(types, memory, self.timers, self.softirqs, expired, call),
+                symbols,
+            )
+        )
 
     def _export_functions(self) -> None:
         """Give every exported function its entry point; then the loader can bind to all of them."""
@@ -189,6 +209,7 @@ class Kernel:
             self.pci,
             self.skbs,
             self.net,
+            self.inet,
         )
         self.modules = Modules(
             self.types,
@@ -221,6 +242,7 @@ class Kernel:
         self.pci.boot()
         self.net.boot()
         self.net.watchdog = self.exported["dev_watchdog"]
+        self.inet.boot(self.exported)
         start, end = self.image.text
         names = {gate.name: gate.address for gate in self.execution.gates.values()}
         self.symbols.add(None, start, end, names | self.image.exported)

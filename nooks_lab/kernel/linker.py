@@ -108,11 +108,11 @@ def link(obj: ObjectFile, layout: Layout, base: int, resolve: Callable[[str], in
         if relocation.section not in layout.offsets:
             continue
         at = layout.offsets[relocation.section] + relocation.offset
-        symbol = addresses[relocation.symbol]
-        if symbol is None:
+        target = addresses[relocation.symbol]
+        if target is None:
             raise ElfError(f"{obj.name}: undefined symbol {obj.symbols[relocation.symbol].name}")
         (addend,) = struct.unpack_from("<I", image, at)
-        value = symbol + addend
+        value = target + addend
         if relocation.kind != "R_386_32":
             value -= base + at
         struct.pack_into("<I", image, at, value & 0xFFFFFFFF)

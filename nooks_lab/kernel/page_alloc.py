@@ -55,7 +55,7 @@ class PageAllocator:
             entry[self._count : self._count + 4] = (1).to_bytes(4, "little")
             entry[self._private : self._private + 4] = _NOT_FREE.to_bytes(4, "little")
             entry[self._virtual : self._virtual + 4] = phys_to_virt(frame << PAGE_SHIFT).to_bytes(4, "little")
-            memory.write(self.mem_map + frame * self._page_size, entry)
+            memory.write(self.mem_map + frame * self._page_size, bytes(entry))
         frame = first_free >> PAGE_SHIFT
         while frame < self._pages:
             order = MAX_ORDER - 1

@@ -193,7 +193,7 @@ class Pci:
     @export(cycles=500)
     def pci_request_regions(self, pdev: int, res_name: int) -> int:
         """Claim all regions of a device, or none."""
-        done = []
+        done: list[tuple[int, int, int]] = []
         for region in self._regions(pdev):
             root = self._roots[region.flags]
             size = region.end - region.start + 1

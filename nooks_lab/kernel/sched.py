@@ -119,7 +119,7 @@ class Scheduler:
         self._memory.set_u32(self._last_pid, pid)
         self._fill(task, name.encode()[:15], pid)
         self._link(task)
-        thread = Thread(task, greenlet.greenlet(lambda: self._main(thread, body), parent=self._boot))
+        thread: Thread = Thread(task, greenlet.greenlet(lambda: self._main(thread, body), parent=self._boot))
         thread.registers = self._machine.cpu.registers() | {
             "esp": stack + THREAD_SIZE - 32,
             "ebp": 0,

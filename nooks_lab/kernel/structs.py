@@ -16,6 +16,8 @@ class Struct:
     __slots__ = ("_types", "address")
 
     _layout: StructLayout
+    _types: "Types"
+    address: int
 
     def __init__(self, types: "Types", address: int) -> None:
         object.__setattr__(self, "_types", types)
@@ -30,16 +32,15 @@ class Struct:
         object.__setattr__(self, name, value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Struct) and (self.address, self._layout.name) == (
-            other.address,
-            other._layout.name,
-        )
+        if not isinstance(other, Struct):
+            return NotImplemented
+        return bool(self.address == other.address and self._layout.name == other._layout.name)
 
     def __hash__(self) -> int:
         return hash((self.address, self._layout.name))
 
     def __bool__(self) -> bool:
-        return self.address != 0
+        return bool(self.address)
 
     def __repr__(self) -> str:
         return f"(struct {self._layout.name} *){self.address:#010x}"
@@ -54,7 +55,7 @@ class Struct:
 
     def offset_of(self, member: str) -> int:
         """Return the address of a member."""
-        return self.address + self._layout.fields[member].offset
+        return int(self.address) + self._layout.fields[member].offset
 
     def bytes(self) -> bytes:
         """Return the struct's bytes."""

@@ -47,6 +47,25 @@ struct net_device *dev_base;
 int dev_ifindex;
 struct softnet_data softnet_data;
 
+struct in_ifaddr *inet_ifaddr_list;
+struct list_head arp_hash[NEIGH_HASH_SIZE];
+unsigned int arp_entries;
+unsigned int ip_ident;
+unsigned int inet_next_port;
+unsigned int ping_ident;
+unsigned int tcp_isn;
+struct list_head inet_expired_timers;
+struct list_head tcp_ehash[TCP_EHASH_SIZE];
+struct list_head tcp_listening_hash[TCP_LHTABLE_SIZE];
+struct list_head tcp_bhash[TCP_BHTABLE_SIZE];
+struct list_head udp_hash[UDP_HTABLE_SIZE];
+struct list_head ping_hash[PING_HTABLE_SIZE];
+struct ip_mib ip_statistics;
+struct icmp_mib icmp_statistics;
+struct tcp_mib tcp_statistics;
+struct udp_mib udp_statistics;
+struct arp_mib arp_statistics;
+
 void *memcpy(void *dest, const void *src, size_t count)
 {
 	void *to = dest;

@@ -29,6 +29,7 @@
 #include <asm/io.h>
 #include <asm/ptrace.h>
 #include <asm/uaccess.h>
+#include "net/inet.h"
 
 #define MAX_ORDER 10
 #define NR_IRQS 16

@@ -50,12 +50,12 @@ class Clock:
     @property
     def now(self) -> int:
         """Cycles since power-on."""
-        return self.block.now
+        return int(self.block.now)
 
     @property
     def instructions(self) -> int:
         """Instructions the CPU has retired since power-on, exact."""
-        return self.block.instructions
+        return int(self.block.instructions)
 
     def advance(self, cycles: int) -> None:
         """Let ``cycles`` pass, for work that is not an instruction of the guest."""

@@ -11,6 +11,7 @@ from elftools.elf.elffile import ELFFile
 from nooks_lab.toolchain.dwarf import reading_dwarf
 from nooks_lab.toolchain.elf import ObjectFile
 
+_R_386_32 = 1
 _WORD = struct.Struct("<I")
 
 
@@ -84,6 +85,8 @@ def _moved(obj: ObjectFile, bases: dict[int, int]) -> bytes:
         if lines is None or elf.get_section(table["sh_info"])["sh_offset"] != lines["sh_offset"]:
             continue
         for relocation in table.iter_relocations():
+            if relocation["r_info_type"] != _R_386_32:
+                continue
             symbol = obj.symbols[relocation["r_info_sym"]]
             if symbol.section in bases:
                 place = lines["sh_offset"] + relocation["r_offset"]
