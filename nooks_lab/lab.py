@@ -14,6 +14,7 @@ from nooks_lab.machine.machine import BLOCK_CLOCK_SOURCE, Machine
 from nooks_lab.machine.paging import Walker
 from nooks_lab.machine.peer import Peer
 from nooks_lab.machine.wire import Wire
+from nooks_lab.nooks.manager import Nooks
 from nooks_lab.toolchain import compiler, elf
 from nooks_lab.toolchain.elf import ObjectFile
 
@@ -36,6 +37,8 @@ class Lab:
         The network controller in slot 3.
     peer : Peer
         The station at the other end of the wire.
+    nooks : Nooks or None
+        The isolation manager; None natively.
     """
 
     machine: Machine
@@ -43,6 +46,7 @@ class Lab:
     nic: E1000
     wire: Wire
     peer: Peer
+    nooks: Nooks | None = None
 
     def insmod(self, what: str | ObjectFile, parameters: Mapping[str, int] | None = None) -> Module:
         """Load an extension by name, or an object file.
@@ -55,6 +59,22 @@ class Lab:
         obj = extensions.extension(what) if isinstance(what, str) else what
         name = what if isinstance(what, str) else Path(what.name).stem
         return self.kernel.insmod(name, obj, parameters)
+
+    def ifup(self, name: str, address: str, netmask: str) -> int:
+        """Bring an interface up and give it its address; recovery does it again.  Returns the driver's result."""
+
+        def script() -> int:
+            device = self.kernel.net.by_name(name)
+            if device is None:
+                raise LookupError(f"no network device {name}")
+            result = self.kernel.net.open(device)
+            self.kernel.inet.configure(name, address, netmask)
+            return result
+
+        if self.nooks is not None:
+            for module in self.kernel.modules.loaded:
+                self.nooks.recovery.scripts[module] = [script]
+        return self.kernel.in_task("ifconfig", script)
 
     def run(self, seconds: float) -> None:
         """Let simulated time pass."""
@@ -82,11 +102,13 @@ def make_machine(walker: Walker | None = None) -> Machine:
     return Machine(compiler.compile_host_library(BLOCK_CLOCK_SOURCE), walker)
 
 
-def boot(*, walker: Walker | None = None, mac: bytes = MAC) -> Lab:
+def boot(*, nooks: bool = False, walker: Walker | None = None, mac: bytes = MAC) -> Lab:
     """Switch a PC on, with an 82540EM and a wire, and boot the kernel.
 
     Parameters
     ----------
+    nooks : bool
+        Isolate the extensions.
     walker : Walker, optional
         The CPU's page walk, for instance a student's own.
     mac : bytes
@@ -97,7 +119,8 @@ def boot(*, walker: Walker | None = None, mac: bytes = MAC) -> Lab:
     machine.plug(nic)
     peer = Peer("peer", machine.clock)
     wire = Wire(nic, peer)
-    return Lab(machine, Kernel(machine), nic, wire, peer)
+    kernel = Kernel(machine)
+    return Lab(machine, kernel, nic, wire, peer, Nooks(kernel) if nooks else None)
 
 
 def read_object_file(path: Path) -> ObjectFile:

@@ -22,6 +22,14 @@ def _not_mine(_vector: int, _regs: Any) -> bool:
     return False
 
 
+def _no_domain() -> None:
+    return None
+
+
+def _stay(_token: Any) -> None:
+    pass
+
+
 def _kernel_symbol(_module: "Module", _name: str, address: int | None) -> int | None:
     return address
 
@@ -42,6 +50,11 @@ class Hooks:
     ----------
     page_table_changed : callable (linear address, pte)
         After every change of a kernel page-table entry.
+    kernel_entered : callable () -> token
+        First thing behind the entry code of an exception or interrupt: changes to the kernel's stack and
+        page table if the CPU was elsewhere.
+    kernel_left : callable (token)
+        Undoes it, before the handler returns.
     exception : callable (vector, pt_regs view) -> bool
         First thing in an exception handler; True means it was dealt with.
     bind_symbol : callable (module, name, kernel's address or None) -> address or None
@@ -53,6 +66,8 @@ class Hooks:
     """
 
     page_table_changed: Callable[[int, int], None] = _no_page_table_change
+    kernel_entered: Callable[[], Any] = _no_domain
+    kernel_left: Callable[[Any], None] = _stay
     exception: Callable[[int, Any], bool] = _not_mine
     bind_symbol: Callable[["Module", str, int | None], int | None] = _kernel_symbol
     call_module: Callable[["Module", Callable[[], int]], int] = _direct_call

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nooks_lab.kernel import linker
-from nooks_lab.kernel.execution import Execution, Hang
+from nooks_lab.kernel.execution import GATE_SIZE, Execution, Hang
 from nooks_lab.kernel.exports import Export, Signature, exports_of
 from nooks_lab.kernel.hooks import Hooks
 from nooks_lab.kernel.irq import NR_IRQS, Interrupts
@@ -243,9 +243,9 @@ class Kernel:
         self.net.boot()
         self.net.watchdog = self.exported["dev_watchdog"]
         self.inet.boot(self.exported)
-        start, end = self.image.text
-        names = {gate.name: gate.address for gate in self.execution.gates.values()}
-        self.symbols.add(None, start, end, names | self.image.exported)
+        self.symbols.add(None, *self.image.text, self.image.exported)
+        names = {gate.name: address for address, gate in self.execution.gates.items()}
+        self.symbols.add(None, min(self.execution.gates), max(self.execution.gates) + GATE_SIZE, names)
         self.machine.timer.program(CYCLES_PER_JIFFY)
         self.machine.cpu.set("eflags", 0x202)
         self.log("Linux version 2.4.18 (Nooks Lab)\n")

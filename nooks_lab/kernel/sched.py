@@ -43,6 +43,7 @@ class Thread:
         self.result: Any = None
         self.exit_code = 0
         self.killed = False
+        self.detached = False
 
 
 class Scheduler:
@@ -78,7 +79,7 @@ class Scheduler:
         self._boot = greenlet.getcurrent()
         self._timeouts: dict[int, int] = {}
         self.jiffies: Callable[[], int] = lambda: 0
-        self.unwinding: set[int] = set()
+        self._unwinding: dict[int, Exception] = {}
 
     def boot(self) -> None:
         """Make the idle task: pid 0, on the boot stack."""
@@ -142,17 +143,20 @@ class Scheduler:
 
     def run(self, thread: Thread) -> None:
         """Run tasks until this one has ended; what the guest raises (a panic, say) comes out of here."""
-        while not thread.run.dead:
-            if not self._run_one():
-                self._wait()
-        self._reap(thread)
+        try:
+            while not thread.run.dead:
+                if not self._run_one():
+                    self._wait()
+        finally:
+            if thread.run.dead:
+                self._reap(thread)
 
     def run_until(self, cycle: int) -> None:
         """Run tasks and the idle loop until the clock shows ``cycle``."""
         while self._machine.clock.now < cycle:
             if not self._run_one():
-                self._idle(cycle)
-            self._expire()
+                self._idle(min(cycle, self._next_moment()))
+        self._reap_orphans()
 
     def _run_one(self) -> bool:
         self._expire()
@@ -165,8 +169,12 @@ class Scheduler:
     def _wait(self) -> None:
         if not self._timeouts and self._machine.clock.next_event() is None:
             raise RuntimeError("every task sleeps and nothing can wake one")
-        event = self._machine.clock.next_event()
-        self._idle(self._machine.clock.now + 1 if event is None else event + 1)
+        self._idle(self._next_moment())
+
+    def _next_moment(self) -> int:
+        """Return the cycle behind the next event; an event that is overdue counts as now."""
+        now = self._machine.clock.now
+        return max(now, self._machine.clock.next_event() or now) + 1
 
     def _switch_to(self, thread: Thread) -> None:
         cpu = self._machine.cpu
@@ -197,6 +205,12 @@ class Scheduler:
         self._timeouts.pop(task.pid, None)
         self._pages.free(task.address, _STACK_ORDER)
 
+    def _reap_orphans(self) -> None:
+        """Reap tasks that nobody waits for, as init does."""
+        for thread in list(self.threads.values()):
+            if thread.run.dead and thread.detached:
+                self._reap(thread)
+
     def _expire(self) -> None:
         now = self.jiffies()
         for pid, when in list(self._timeouts.items()):
@@ -208,19 +222,22 @@ class Scheduler:
     def schedule(self) -> None:
         """Give up the CPU until this task is runnable again.
 
-        Raises
-        ------
-        TaskKilled
-            When the task was woken to be unwound.
+        What :meth:`unwind` was given is raised here.
         """
         running = greenlet.getcurrent()
         if running is self._boot:
             return
         self._boot.switch()
-        current = self.current
-        if current.pid in self.unwinding:
-            self.unwinding.discard(current.pid)
-            raise TaskKilled(SIGKILL)
+        reason = self._unwinding.pop(self.current.pid, None)
+        if reason is not None:
+            raise reason
+
+    def unwind(self, thread: Thread, reason: Exception) -> bool:
+        """Make a task that sleeps interruptibly wake with an exception; False when it cannot be woken."""
+        if thread.task.state != TASK_INTERRUPTIBLE:
+            return False
+        self._unwinding[thread.task.pid] = reason
+        return bool(self.wake_up_process(thread.task.address))
 
     @export(cycles=400)
     def schedule_timeout(self, timeout: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from nooks_lab.kernel.bug import KernelBug
 from nooks_lab.kernel.exports import export
-from nooks_lab.kernel.lists import init_list_head, list_add, list_del, list_empty
+from nooks_lab.kernel.lists import init_list_head, list_add, list_del, list_empty, list_for_each
 from nooks_lab.kernel.page_alloc import JUNK, PageAllocator
 from nooks_lab.kernel.structs import Types
 from nooks_lab.machine.linear import LinearMemory
@@ -31,11 +31,21 @@ class SlabAllocator:
         Address of the array ``malloc_sizes``.
     redzone : int
         Address of the switch ``slab_redzone``.
+    descriptors : SlabAllocator, optional
+        Where the descriptors of all slabs go, when the objects' own pages are not to be trusted.
     """
 
     def __init__(
-        self, types: Types, memory: LinearMemory, pages: PageAllocator, caches: int, redzone: int
+        self,
+        types: Types,
+        memory: LinearMemory,
+        pages: PageAllocator,
+        caches: int,
+        redzone: int,
+        descriptors: "SlabAllocator | None" = None,
     ) -> None:
+        self._descriptors = descriptors
+        self._off_slab = _OFF_SLAB if descriptors is None else 0
         self._types, self._memory, self._pages, self._redzone = types, memory, pages, redzone
         self._caches = [
             types.view("kmem_cache", caches + i * types.size("kmem_cache")) for i in range(len(SIZES))
@@ -47,7 +57,7 @@ class SlabAllocator:
             order = max(0, (size // PAGE_SIZE).bit_length() - 1)
             cache.name, cache.objsize, cache.order = b"size-%d" % size, size, order
             usable = PAGE_SIZE << order
-            if size >= _OFF_SLAB:
+            if size >= self._off_slab:
                 cache.num = usable // size
             else:
                 cache.num = (usable - self._bufctl) // (size + 2)
@@ -103,8 +113,8 @@ class SlabAllocator:
         block = self._pages.alloc(cache.order)
         if not block:
             return False
-        if cache.objsize >= _OFF_SLAB:
-            descriptor = self.alloc(self._bufctl + 2 * cache.num)
+        if cache.objsize >= self._off_slab:
+            descriptor = (self._descriptors or self).alloc(self._bufctl + 2 * cache.num)
             if not descriptor:
                 self._pages.free(block, cache.order)
                 return False
@@ -181,13 +191,18 @@ class SlabAllocator:
 
     def _release(self, cache: Any, slab: Any) -> None:
         list_del(self._memory, slab.address)
-        block = slab.s_mem if cache.objsize >= _OFF_SLAB else slab.address & PAGE_MASK
+        block = slab.s_mem if cache.objsize >= self._off_slab else slab.address & PAGE_MASK
         for offset in range(0, PAGE_SIZE << cache.order, PAGE_SIZE):
             page = self._pages.page(block + offset)
             self._memory.set_u32(page + self._flags, self._memory.u32(page + self._flags) & ~_PG_SLAB)
-        if cache.objsize >= _OFF_SLAB:
-            self.free(slab.address + self._red() if self._red() else slab.address)
+        if cache.objsize >= self._off_slab:
+            (self._descriptors or self).free(slab.address)
         self._pages.free(block, cache.order)
+
+    def descriptors(self) -> list[int]:
+        """Return the addresses of all slab descriptors."""
+        heads = [head.address for cache in self._caches for head in (cache.slabs_partial, cache.slabs_full)]
+        return [slab for head in heads for slab in list_for_each(self._memory, head)]
 
     def active(self) -> dict[str, int]:
         """Return the number of allocated objects by cache, as ``/proc/slabinfo`` shows it."""

@@ -79,7 +79,9 @@ class Traps:
     def _exception_entry(self, vector: int) -> int:
         def handle() -> None:
             regs = self._save_all(None if vector in _ERROR_CODE else 0xFFFFFFFF)
+            token = self._hooks.kernel_entered()
             self.do_trap(vector, regs)
+            self._hooks.kernel_left(token)
             self._restore_all(regs)
 
         return self._execution.add_exception(NAMES.get(vector, f"trap_{vector}").replace(" ", "_"), handle)
@@ -87,7 +89,9 @@ class Traps:
     def _interrupt_entry(self, irq: int) -> int:
         def handle() -> None:
             regs = self._save_all(irq - 256 & 0xFFFFFFFF)
+            token = self._hooks.kernel_entered()
             self._irq.do_irq(irq, regs.address)
+            self._hooks.kernel_left(token)
             self._restore_all(regs)
 
         return self._execution.add_exception(f"IRQ{irq:#04x}_interrupt", handle)

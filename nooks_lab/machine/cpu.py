@@ -19,8 +19,9 @@ from unicorn.unicorn_py3.unicorn import uclib
 
 from nooks_lab.machine.bus import Bus
 from nooks_lab.machine.clock import DECODE, Clock
+from nooks_lab.machine.fault_address import fault_address
 from nooks_lab.machine.memory import PAGE_MASK, PAGE_SHIFT, PhysicalMemory
-from nooks_lab.machine.paging import CR0_PE, CR0_WP, RW, D, PageFault, Tlb, Walker
+from nooks_lab.machine.paging import CR0_PE, CR0_WP, PF_WRITE, RW, D, PageFault, Tlb, Walker
 
 EFLAGS_IF = 0x200
 EFLAGS_TF = 0x100
@@ -33,6 +34,7 @@ CR3_LOAD_CYCLES = 200
 """``mov %cr3`` serialises the pipeline; the misses that follow are counted apart."""
 
 PAGE_FAULT = 14
+_LONGEST_INSTRUCTION = 15
 
 _SLICE = 20_000_000
 """The longest run in cycles without a return to Python, so that Ctrl-C gets in within half a second."""
@@ -89,6 +91,7 @@ class Cpu:
         self.cr3_loads = 0
         self.exception: tuple[int, int | None] | None = None
         self.fault_address = 0
+        self._fetching = False
         self._failure: BaseException | None = None
         self._disassembler = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_32)
         self._lengths: dict[bytes, int] = {}
@@ -161,8 +164,9 @@ class Cpu:
             address &= 0xFFFFFFFF
             entry = tlb.lookup(address, access == uc_const.UC_MEM_WRITE)
         except PageFault as fault:
-            self.exception = (14, fault.error_code)
+            self.exception = (PAGE_FAULT, fault.error_code)
             self.fault_address = fault.address
+            self._fetching = access == uc_const.UC_MEM_FETCH
             return False
         except BaseException as error:  # noqa: BLE001 - kept for run(), see above
             self._fail(error)
@@ -340,12 +344,26 @@ class Cpu:
             tlb.load(values[_CR3], values[_CR0])
         if self.exception is not None:
             self._uncount_unexecuted(values[_EIP])
-            if self.exception[0] != PAGE_FAULT:
+            if self.exception[0] == PAGE_FAULT:
+                self._find_fault_address()
+            else:
                 self._forget_exception()
             return Stop.EXCEPTION
         if status != uc_const.UC_ERR_OK:
             raise RuntimeError(f"Unicorn stopped at {values[_EIP]:08x} with error {status}")
         return Stop.HLT if block.last_size else Stop.DEADLINE
+
+    def _find_fault_address(self) -> None:
+        """Make the faulting page, which is all that Unicorn tells, an exact address."""
+        page, eip = self.fault_address & PAGE_MASK, self.eip
+        if self._fetching:
+            self.fault_address = eip if eip & PAGE_MASK == page else page
+            return
+        assert self.exception is not None
+        write = bool((self.exception[1] or 0) & PF_WRITE)
+        self.fault_address = fault_address(
+            self._code(eip, _LONGEST_INSTRUCTION), self.registers(), page, write
+        )
 
     def _forget_exception(self) -> None:
         """Clear Unicorn's note of the last exception; with it, the next #GP would come as a #DF.

@@ -101,6 +101,10 @@ class Machine:
         while True:
             if clock.queue:
                 clock.run_due()
+            # Before the interrupts, so that a storm of them cannot outrun the budget.
+            if clock.now >= budget_end:
+                cpu.set("eip", eip)
+                return Stop.DEADLINE
             if cpu.eflags & EFLAGS_IF:
                 line = self.pic.pending()
                 if line is not None:
@@ -108,9 +112,6 @@ class Machine:
                     exceptions.deliver_interrupt(cpu, self.linear, vector, eip)
                     self.interrupts_delivered[line] = self.interrupts_delivered.get(line, 0) + 1
                     eip = cpu.eip
-            if clock.now >= budget_end:
-                cpu.set("eip", eip)
-                return Stop.DEADLINE
             event = clock.next_event()
             stop = cpu.run(eip, budget_end if event is None else min(event, budget_end))
             eip = cpu.eip

@@ -12,6 +12,7 @@ class IntervalTimer:
     def __init__(self, clock: Clock, pic: InterruptController) -> None:
         self.name = "timer"
         self.period = 0
+        self.due = 0
         self._clock = clock
         self._pic = pic
 
@@ -20,17 +21,20 @@ class IntervalTimer:
         self._clock.cancel(self.name, "tick")
         self.period = period
         if period:
-            self._clock.after(period, self.name, "tick")
+            self.due = self._clock.now + period
+            self._clock.at(self.due, self.name, "tick")
 
     def tick(self) -> None:
         """Pulse the line and queue the next tick."""
         self._pic.pulse(TIMER_LINE)
-        self._clock.after(self.period, self.name, "tick")
+        # From when this tick was due, not from now: a late one must not make all that follow late.
+        self.due += self.period
+        self._clock.at(self.due, self.name, "tick")
 
-    def save(self) -> int:
-        """Return the period; the queued tick is the clock's state."""
-        return self.period
+    def save(self) -> tuple[int, int]:
+        """Return the period and the next tick's cycle; the queued tick is the clock's state."""
+        return self.period, self.due
 
-    def load(self, state: int) -> None:
-        """Take the period back."""
-        self.period = state
+    def load(self, state: tuple[int, int]) -> None:
+        """Take back what :meth:`save` returned."""
+        self.period, self.due = state

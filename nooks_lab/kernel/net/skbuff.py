@@ -85,6 +85,8 @@ class SocketBuffers:
         skb.users.counter = users - 1
         if users == 1:
             span = skb.truesize - self._size
+            if not 0 < span <= PAGE_SIZE << 5 or span & PAGE_SIZE - 1:
+                raise KernelBug(f"packet {address:08x} has the impossible truesize {skb.truesize}")
             self._pages.free(skb.head, max(0, (span >> 12).bit_length() - 1))
             self._slab.free(address)
 

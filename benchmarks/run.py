@@ -1,0 +1,68 @@
+"""Measure, print a table, and write ``results.json`` beside this file: ``python benchmarks/run.py``."""
+
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import kernel_call
+import native_code
+import unicorn
+import whole_machine
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Result:
+    """One measured number and what it should be."""
+
+    what: str
+    value: float
+    unit: str
+    target: str
+    met: bool
+
+
+def at_most(what: str, value: float, unit: str, limit: float) -> Result:
+    return Result(what, round(value, 3), unit, f"<= {limit:g} {unit}", value <= limit)
+
+
+def measure() -> list[Result]:
+    ours, raw, ratio = native_code.ratio(15)
+    return [
+        Result("driver code, bare Unicorn", round(raw, 3), "s", "", True),
+        Result("driver code, our machine", round(ours, 3), "s", "", True),
+        Result("speed of driver code relative to bare Unicorn", round(ratio, 3), "", ">= 0.9", ratio >= 0.9),
+        at_most("kernel call C -> Python -> C", kernel_call.microseconds(5), "us", 10),
+        at_most("boot to a loaded e1000", whole_machine.boot_seconds(7), "s", 0.3),
+        at_most("snapshot restore, 16 MiB", whole_machine.restore_milliseconds(51), "ms", 2),
+        at_most("growth over 1,000 machines", whole_machine.growth_bytes(1000) / (1 << 20), "MiB", 16),
+    ]
+
+
+def machine_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    cpu = models[0] if models else platform.processor()
+    return (
+        f"{cpu}, {os.cpu_count()} cores, {platform.system()}, "
+        f"Python {platform.python_version()}, Unicorn {unicorn.__version__}"
+    )
+
+
+def main() -> None:
+    results = measure()
+    table = Table("measured", "median", "target", "met", title=machine_name())
+    for result in results:
+        met = "" if not result.target else "yes" if result.met else "NO"
+        table.add_row(result.what, f"{result.value:g} {result.unit}", result.target, met)
+    Console().print(table)
+    written = {"machine": machine_name(), "results": [asdict(result) for result in results]}
+    Path(__file__).with_name("results.json").write_text(json.dumps(written, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,282 @@
+"""The command ``nooks-lab``.
+
+What a command needs is imported in it, so that ``--help`` answers at once.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from nooks_lab.lab import Lab
+
+USER_ERROR = 2
+_FIGURES = (".png", ".svg", ".pdf")
+
+_READ_MARKDOWN = {
+    "@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}}
+}
+"""JupyterLab would open the start page in its editor."""
+
+app = typer.Typer(
+    name="nooks-lab",
+    help="Nooks Lab: how an operating system survives its own drivers.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+@app.command()
+def lab(
+    browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+) -> None:
+    """Open JupyterLab at the course's start page."""
+    root = Path(__file__).parent.parent
+    page = root / "course" / "README.md"
+    if not page.is_file():
+        raise FileNotFoundError(
+            2, "the course is not there; run this from a clone of the repository", str(page)
+        )
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}"]
+    command.append(f"--LabApp.default_url=/lab/tree/{page.relative_to(root).as_posix()}")
+    if not browser:
+        command.append("--no-browser")
+    # JupyterLab refuses to run as root, as one is in most containers, unless told so.
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")
+    with tempfile.TemporaryDirectory(prefix="nooks-lab-") as config:
+        overrides = Path(config, "labconfig", "default_setting_overrides.json")
+        overrides.parent.mkdir()
+        overrides.write_text(json.dumps(_READ_MARKDOWN), encoding="utf-8")
+        search = os.pathsep.join(filter(None, (config, os.environ.get("JUPYTER_CONFIG_PATH"))))
+        server = subprocess.Popen(command, env=os.environ | {"JUPYTER_CONFIG_PATH": search})
+        # Ctrl-C is the server's: it asks whether to stop, and then ends its kernels.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        code = server.wait()
+    raise typer.Exit(code)
+
+
+@app.command()
+def demo(
+    extension: Annotated[str, typer.Option(help="Whose faulty version to load.")] = "e1000",
+    seed: Annotated[int, typer.Option(help="Which bug.")] = 1,
+    as_json: AsJson = False,
+    figure: Annotated[
+        Path | None, typer.Option(help="Draw domains and page rights into this file (.png, .svg, .pdf).")
+    ] = None,
+) -> None:
+    """Run the same faulty driver natively and under Nooks, side by side."""
+    from nooks_lab.demo import demo as run_demo
+    from nooks_lab.demo import show
+
+    result = run_demo(extension, seed, None if figure is None else _draw_into(figure))
+    if as_json:
+        _print_json(result.to_json())
+    else:
+        _print(show(result))
+        if figure is not None:
+            _print(f"The picture is in {figure}.")
+
+
+def _draw_into(figure: Path) -> Callable[["Lab"], None]:
+    from nooks_lab.demo import DemoError
+
+    if figure.suffix not in _FIGURES:
+        raise DemoError(f"{figure} does not end in one of {', '.join(_FIGURES)}")
+
+    def look(lab: "Lab") -> None:
+        from nooks_lab.views.domains import draw
+
+        draw(lab).savefig(figure)
+
+    return look
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check Python, packages, compiler, notebooks and sandbox; say how to mend what is wrong."""
+    from nooks_lab import doctor as checks
+
+    findings = checks.examine()
+    if as_json:
+        _print_json(checks.to_json(findings))
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.status:<7} {finding.what}: {finding.found}")
+            if finding.mend:
+                typer.echo(f"        {finding.mend}")
+    raise typer.Exit(0 if checks.healthy(findings) else 1)
+
+
+@app.command()
+def extensions(as_json: AsJson = False) -> None:
+    """List the extensions, with what Nooks does for each."""
+    from nooks_lab.extension_table import table
+
+    rows = [row.to_json() for row in table()]
+    if as_json:
+        _print_json({"rows": rows})
+        return
+    from rich.table import Table
+
+    shown = Table()
+    for column in rows[0]:
+        shown.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        cells = row | {"object_sha256": row["object_sha256"][:12]}
+        shown.add_row(*map(str, cells.values()))
+    _print(shown)
+
+
+@app.command(name="try")
+def try_(
+    file: Annotated[Path, typer.Argument(help="A driver: FILE.c, or FILE.o for i386.")],
+    device: Annotated[str, typer.Option(help="The device it drives.")],
+    native: Annotated[bool, typer.Option("--native", help="Without Nooks.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compile your own driver, load it, run that device's workload, and say what happened."""
+    from nooks_lab.trial import read_driver, try_driver
+
+    trial = try_driver(read_driver(file), device, nooks=not native)
+    if as_json:
+        _print_json(trial.to_json())
+        return
+    for message in trial.messages:
+        typer.echo(message)
+    typer.echo(f"{trial.name} {'natively' if native else 'under Nooks'}: {trial.outcome}")
+    if trial.end:
+        typer.echo(trial.end)
+    if trial.traffic is not None:
+        typer.echo(f"{trial.traffic.sent} packets sent, {trial.traffic.lost} lost")
+
+
+@app.command()
+def release(
+    solutions: Annotated[
+        Path, typer.Argument(help="Folder of the instructor's notebooks, or one of them.")
+    ] = Path("solutions"),
+    out: Annotated[Path, typer.Option(help="Folder for the exercises.")] = Path("exercises"),
+) -> None:
+    """Make the exercises that students get from the solutions."""
+    from nooks_lab.grading.metadata import NotebookError
+    from nooks_lab.grading.release import release as release_one
+
+    paths = [solutions] if solutions.suffix == ".ipynb" else sorted(solutions.glob("*.ipynb"))
+    if not paths:
+        raise NotebookError(f"{solutions} holds no solution notebooks")
+    for path in paths:
+        typer.echo(f"{path} -> {release_one(path, out)}")
+
+
+@app.command()
+def check(
+    notebook: Annotated[Path, typer.Argument(help="Your notebook.")],
+    as_json: AsJson = False,
+) -> None:
+    """Run your own notebook's tests; exit code 1 when one fails."""
+    from nooks_lab.grading.check import check as run_check
+
+    report = run_check(notebook)
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        typer.echo(str(report))
+    raise typer.Exit(0 if report.ok else 1)
+
+
+@app.command()
+def grade(
+    folder: Annotated[Path, typer.Argument(help="The submissions, {student}/{assignment}/{notebook}.ipynb.")],
+    out: Annotated[Path, typer.Option(help="Folder for grades.json, grades.csv and each results.json.")],
+    jobs: Annotated[int, typer.Option(min=1, help="Submissions at a time.")] = 1,
+    seed: Annotated[int | None, typer.Option(help="The secret seed; random when not given.")] = None,
+    solutions: Annotated[Path, typer.Option(help="Folder of the solutions, or one of them.")] = Path(
+        "solutions"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Grade a class."""
+    from nooks_lab.grading.grade import grade as grade_class
+
+    def progress(line: str) -> None:
+        typer.echo(line, err=True)
+
+    report = grade_class(folder, out, seed=seed, jobs=jobs, progress=progress, solutions=solutions)
+    if as_json:
+        _print_json(report.to_json())
+        return
+    for row in report.rows:
+        reason = f": {row.reason}" if row.reason else ""
+        typer.echo(f"{row.student}  {row.score:g} of {row.max_score:g}  {row.status}{reason}")
+    typer.echo(f"The grades are in {out}.")
+
+
+def _print(what: Any) -> None:
+    from rich.console import Console
+
+    Console(highlight=False).print(what)
+
+
+def _print_json(data: dict[str, Any]) -> None:
+    typer.echo(json.dumps(data, indent=2))
+
+
+def _sentence(error: BaseException) -> str:
+    """Return one line for the user: of a compiler's report, its first error."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    first, *more = str(error).splitlines() or [type(error).__name__]
+    cause = next((line for line in more if "error:" in line), "")
+    return f"{first} {cause}".strip()
+
+
+def _is_users(error: Exception) -> bool:
+    """Tell whether an error is the user's; loaded only once there is one."""
+    from nooks_lab.demo import DemoError
+    from nooks_lab.extensions import UnknownExtension
+    from nooks_lab.grading.metadata import NotebookError
+    from nooks_lab.grading.reference import UnusableReference
+    from nooks_lab.kernel.modules import ModuleError
+    from nooks_lab.replay import CaptureError
+    from nooks_lab.toolchain.compiler import CompileError
+    from nooks_lab.toolchain.elf import ElfError
+    from nooks_lab.trial import UnknownDevice
+
+    programs = (CompileError, ElfError, ModuleError, UnknownExtension, UnknownDevice, CaptureError, DemoError)
+    return isinstance(error, (*programs, NotebookError, UnusableReference, OSError))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command; the program ends with its exit code.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Instead of the program's own.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = app(given or ["--help"], prog_name="nooks-lab", standalone_mode=False)
+    except typer.Abort:
+        sys.exit(130)
+    except typer.TyperException as error:
+        message = error.format_message() if isinstance(error, typer.BadParameter) else str(error)
+        typer.echo(f"nooks-lab: {message}", err=True)
+        sys.exit(USER_ERROR)
+    except (ValueError, LookupError, OSError) as error:
+        if not _is_users(error):
+            raise
+        typer.echo(f"nooks-lab: {_sentence(error)}", err=True)
+        sys.exit(USER_ERROR)
+    sys.exit(code if isinstance(code, int) else 0)

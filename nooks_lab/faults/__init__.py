@@ -1,0 +1,1 @@
+"""Faults put into extensions on purpose."""

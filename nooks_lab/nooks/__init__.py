@@ -1,0 +1,1 @@
+"""The Nooks isolation manager: isolation, interposition, object tracking, recovery (paper, section 3)."""

@@ -1,0 +1,74 @@
+"""Kernel and extension versions of a struct, and what is copied between them (call-by-value-result).
+
+The fields that an extension may write are a person's decision (paper, section 4.2); everything else flows
+only from the kernel to the extension.
+"""
+
+from collections.abc import Iterable
+
+from nooks_lab.kernel.structs import Types
+from nooks_lab.machine.linear import LinearMemory
+
+NET_DEVICE_WRITABLE = (
+    "mem_end mem_start base_addr irq if_port dma trans_start last_rx flags mtu type hard_header_len "
+    "broadcast dev_addr addr_len watchdog_timeo tx_queue_len features owner"
+).split()
+NET_DEVICE_PRIVATE = ("priv",)
+NET_DEVICE_OPS = (
+    "init get_stats open stop hard_start_xmit set_multicast_list set_mac_address do_ioctl change_mtu tx_timeout"
+).split()
+SK_BUFF_WRITABLE = "len csum pkt_type ip_summed priority protocol data tail h nh mac cb".split()
+
+
+class StructCopy:
+    """Copies between the two versions of one struct type.
+
+    Parameters
+    ----------
+    writable : fields that flow back from the extension.
+    private : fields that are the extension's own and flow neither way.
+    """
+
+    def __init__(
+        self, types: Types, memory: LinearMemory, name: str, writable: Iterable[str], private: Iterable[str] = ()
+    ) -> None:
+        self._memory = memory
+        layout = types.layouts.structs[name]
+        self.size = layout.size
+        spans = {f.name: (f.offset, f.offset + f.type.size) for f in layout.fields.values()}
+        self._back = _merged([spans[field] for field in writable])
+        kept = sorted(spans[field] for field in private)
+        self._to = _gaps(kept, self.size)
+
+    def to_extension(self, kernel: int, extension: int) -> None:
+        """Bring the extension's version up to date."""
+        data = self._memory.read(kernel, self.size)
+        for start, end in self._to:
+            self._memory.write(extension + start, data[start:end])
+
+    def to_kernel(self, kernel: int, extension: int) -> None:
+        """Bring the extension's changes back, as far as they are its to make."""
+        data = self._memory.read(extension, self.size)
+        for start, end in self._back:
+            self._memory.write(kernel + start, data[start:end])
+
+
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _gaps(spans: list[tuple[int, int]], size: int) -> list[tuple[int, int]]:
+    gaps, at = [], 0
+    for start, end in spans:
+        if start > at:
+            gaps.append((at, start))
+        at = end
+    if at < size:
+        gaps.append((at, size))
+    return gaps

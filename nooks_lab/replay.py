@@ -1,0 +1,237 @@
+"""Recorded traffic, replayed over the simulated wire: the workload of a network driver.
+
+The simulated machine takes host B's place (``data/README.md``).  The peer sends what host A sent, in the
+recorded order, one frame of the recording every ``SPACING`` cycles.  The kernel answers ARP and echo requests
+by itself.  What else B sent, its TCP segments above all, goes through the driver raw, from a process.
+
+No socket of the simulated kernel listens on B's port, so its TCP answers A's segments with RST, as RFC 793
+(section 3.4) demands.  The peer is a script and does not mind; frames are counted by their content, and a
+frame that is not in the recording counts nowhere.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dpkt
+
+from nooks_lab.kernel.execution import Hang
+from nooks_lab.kernel.kernel import TaskDied
+from nooks_lab.kernel.net.arp import ETH_P_ARP, ETH_P_IP
+from nooks_lab.kernel.traps import Panic
+from nooks_lab.lab import MAC, Lab
+from nooks_lab.machine.clock import CPU_HZ
+from nooks_lab.machine.ethernet import pad
+from nooks_lab.machine.exceptions import TripleFault
+
+CAPTURE = Path(__file__).parent / "data" / "arp-icmp-tcp.pcap"
+DEVICE, ADDRESS, NETMASK = "eth0", "10.0.0.2", "255.255.255.0"
+
+SPACING = CPU_HZ // 1000
+"""A millisecond: the recording takes 161 of them, enough to see traffic go on after a recovery."""
+
+SETTLE_SECONDS = 0.05
+"""Time for the link before the first frame, and for what is under way after the last."""
+
+SYSTEM_ENDS = (TaskDied, Panic, Hang, TripleFault)
+"""What the guest raises when a process or the whole system dies; see :func:`end_of`."""
+
+_ARP_REPLY = 2
+_ADDRESSES = slice(0, 12)
+_IP_ADDRESSES = slice(26, 34)
+
+
+class CaptureError(ValueError):
+    """A recording that cannot be replayed; one sentence that names it."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One recorded frame, and whether host B sent it."""
+
+    data: bytes
+    from_us: bool
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What came of a replay.
+
+    Attributes
+    ----------
+    outcome : str
+        ``ok``, ``recovered``, ``failed`` (the extension was stopped and did not come back), ``oops``,
+        ``panic``, ``hang`` or ``triple fault``.
+    end : str
+        What the system said when it died; empty when it lived.
+    to_us, from_us : tuple of (int, int)
+        Frames recorded and arrived, by direction.
+    arrived_after : int
+        Frames that arrived after the last recovery; 0 when there was none.
+    """
+
+    outcome: str
+    end: str
+    to_us: tuple[int, int]
+    from_us: tuple[int, int]
+    arrived_after: int
+
+    @property
+    def sent(self) -> int:
+        """Frames of the recording, in both directions."""
+        return self.to_us[0] + self.from_us[0]
+
+    @property
+    def arrived(self) -> int:
+        """Frames that reached the other side."""
+        return self.to_us[1] + self.from_us[1]
+
+    @property
+    def lost(self) -> int:
+        """Frames that did not arrive; after a panic these are all that follow."""
+        return self.sent - self.arrived
+
+
+def read_capture(path: Path = CAPTURE) -> tuple[Frame, ...]:
+    """Read a recording.
+
+    Raises
+    ------
+    CaptureError
+        When it is not there or is no capture of Ethernet frames.
+    """
+    try:
+        with path.open("rb") as file:
+            reader = dpkt.pcap.Reader(file)
+            if reader.datalink() != dpkt.pcap.DLT_EN10MB:
+                raise CaptureError(f"the recording {path} does not hold Ethernet frames")
+            return tuple(Frame(data, data[6:12] == MAC) for _, data in reader)
+    except OSError as error:
+        raise CaptureError(f"the recording {path} cannot be read: {error.strerror}") from error
+    except (ValueError, dpkt.Error) as error:
+        raise CaptureError(f"the recording {path} is no pcap file: {error}") from error
+
+
+def replay(lab: Lab, frames: Sequence[Frame], spacing: int = SPACING) -> Replay:
+    """Replay a recording over a loaded driver; the interface is brought up first.
+
+    A fault of the guest ends here and is told in the outcome; nothing of the guest's is raised.
+
+    Parameters
+    ----------
+    lab : Lab
+        A lab with the driver loaded.
+    frames : sequence of Frame
+        From :func:`read_capture`.
+    spacing : int
+        Cycles from a frame of the recording to the next.
+    """
+    seen: list[tuple[int, bytes]] = []
+    oopses, outcome, end = 0, "", ""
+
+    def tap(_device: Any, frame: bytes) -> None:
+        if frame[6:12] != MAC:
+            seen.append((lab.machine.clock.now, frame))
+
+    with lab.kernel.tap(tap):
+        lab.peer.received.clear()
+        try:
+            lab.ifup(DEVICE, ADDRESS, NETMASK)
+            lab.run(SETTLE_SECONDS)
+            oopses = _play(lab, frames, spacing)
+            lab.run(SETTLE_SECONDS)
+        except SYSTEM_ENDS as event:
+            outcome, end = end_of(event)
+    recoveries = lab.nooks.recoveries if lab.nooks else []
+    if not outcome:
+        outcome = _survived(oopses, [recovery.ok for recovery in recoveries])
+    to_us = [frame.data for frame in frames if not frame.from_us]
+    from_us = [frame.data for frame in frames if frame.from_us]
+    received = lab.peer.received
+    after = 0
+    if recoveries:
+        last = max(recovery.started + recovery.cycles for recovery in recoveries)
+        after = _matching(to_us, [frame for when, frame in seen if when >= last])
+        after += _matching(from_us, [frame for when, frame in received if when >= last])
+    return Replay(
+        outcome,
+        end,
+        (len(to_us), _matching(to_us, [frame for _, frame in seen])),
+        (len(from_us), _matching(from_us, [frame for _, frame in received])),
+        after,
+    )
+
+
+def end_of(event: TaskDied | Panic | Hang | TripleFault) -> tuple[str, str]:
+    """Return the outcome that one of ``SYSTEM_ENDS`` stands for, and what the system said."""
+    match event:
+        case TaskDied():
+            return "oops", str(event)
+        case Panic():
+            return "panic", f"Kernel panic: {event}"
+        case Hang():
+            return "hang", str(event)
+    return "triple fault", str(event)
+
+
+def _play(lab: Lab, frames: Sequence[Frame], spacing: int) -> int:
+    """Send every frame at its time; returns how many processes died of an oops meanwhile."""
+    oopses = 0
+    start = lab.machine.clock.now
+    for number, frame in enumerate(frames):
+        ahead = start + number * spacing - lab.machine.clock.now
+        if ahead > 0:
+            lab.kernel.run(ahead)
+        if not frame.from_us:
+            lab.peer.send(frame.data)
+        elif not _kernel_answers(frame.data):
+            try:
+                _send(lab, frame.data)
+            except TaskDied:
+                oopses += 1
+    return oopses
+
+
+def _send(lab: Lab, frame: bytes) -> None:
+    """Send a frame when there is an interface; during a recovery there is none, and the frame is lost."""
+    if lab.kernel.net.by_name(DEVICE) is not None:
+        lab.kernel.send_frame(DEVICE, frame)
+
+
+def _survived(oopses: int, recoveries: list[bool]) -> str:
+    if oopses:
+        return "oops"
+    if not recoveries:
+        return "ok"
+    return "recovered" if all(recoveries) else "failed"
+
+
+def _kernel_answers(frame: bytes) -> bool:
+    """Tell whether the kernel makes such a frame by itself: an ARP reply or an echo reply."""
+    ethernet = dpkt.ethernet.Ethernet(frame)
+    if ethernet.type == ETH_P_ARP:
+        return bool(ethernet.arp.op == _ARP_REPLY)
+    return _is_icmp(frame)
+
+
+def _is_icmp(frame: bytes) -> bool:
+    return frame[12:14] == ETH_P_IP.to_bytes(2, "big") and frame[23] == dpkt.ip.IP_PROTO_ICMP
+
+
+def _identity(frame: bytes) -> bytes:
+    """Return what makes a frame the recorded one.
+
+    The sender of an echo reply chooses its IP identification, flags and time to live anew; addresses and
+    ICMP message must be the same.  Short frames arrive padded.
+    """
+    if _is_icmp(frame):
+        length = int.from_bytes(frame[16:18], "big")
+        return frame[_ADDRESSES] + frame[_IP_ADDRESSES] + frame[34 : 14 + length]
+    return pad(frame)
+
+
+def _matching(recorded: Sequence[bytes], arrived: Sequence[bytes]) -> int:
+    """Count recorded frames that arrived, each at most as often as it was recorded."""
+    return (Counter(map(_identity, recorded)) & Counter(map(_identity, arrived))).total()

@@ -1,0 +1,105 @@
+"""A user's own driver on the simulated PC: compiled, loaded, put to work; and what came of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nooks_lab as nl
+from nooks_lab import extensions
+from nooks_lab.lab import read_object_file
+from nooks_lab.replay import DEVICE, SYSTEM_ENDS, Replay, end_of, read_capture, replay
+from nooks_lab.toolchain.elf import ObjectFile
+
+DEVICES = ("e1000",)
+"""Devices that can be driven: the controllers of :func:`nooks_lab.boot`."""
+
+
+class UnknownDevice(LookupError):  # noqa: N818 - the sentence is for the user
+    """No device of that name; the message lists those there are."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of a driver.
+
+    Attributes
+    ----------
+    outcome : str
+        As :class:`~nooks_lab.replay.Replay` has it, or ``no device`` when the driver registered none.
+    end : str
+        What the system said when it died; empty when it lived.
+    traffic : Replay or None
+        The workload; None when the driver did not get that far.
+    messages : tuple of str
+        The kernel log since the driver was loaded, and what set off each recovery.
+    """
+
+    name: str
+    device: str
+    object_sha256: str
+    nooks: bool
+    outcome: str
+    end: str
+    traffic: Replay | None
+    messages: tuple[str, ...]
+
+    @property
+    def workload_ok(self) -> bool:
+        """Whether every packet arrived and nothing failed."""
+        return self.outcome == "ok" and self.traffic is not None and self.traffic.lost == 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the trial as plain data."""
+        result: dict[str, Any] = {"outcome": self.outcome, "end": self.end}
+        if self.traffic is not None:
+            result |= {"packets_sent": self.traffic.sent, "packets_lost": self.traffic.lost}
+        return {
+            "file": self.name,
+            "device": self.device,
+            "object_sha256": self.object_sha256,
+            "nooks" if self.nooks else "native": result,
+            "workload_ok": self.workload_ok,
+            "messages": list(self.messages),
+        }
+
+
+def read_driver(path: Path) -> ObjectFile:
+    """Compile a C file, or read an object file.
+
+    Raises
+    ------
+    CompileError, ElfError
+        When it cannot be used.
+    """
+    return read_object_file(path) if path.suffix == ".o" else extensions.build(path)
+
+
+def try_driver(obj: ObjectFile, device: str, *, nooks: bool) -> Trial:
+    """Load a driver into a fresh system and replay the device's traffic through it.
+
+    Raises
+    ------
+    UnknownDevice
+        When there is no such device.
+    ModuleError, ElfError
+        When the kernel refuses to load the driver.
+    """
+    if device not in DEVICES:
+        raise UnknownDevice(f"unknown device {device!r}; there are: {', '.join(DEVICES)}")
+    frames = read_capture()
+    with nl.boot(nooks=nooks) as lab:
+        before = lab.dmesg()
+        outcome, end = "", ""
+        traffic = None
+        try:
+            lab.insmod(obj)
+        except SYSTEM_ENDS as event:
+            outcome, end = end_of(event)
+        if not outcome and lab.kernel.net.by_name(DEVICE) is None:
+            outcome, end = "no device", f"the driver registered no network device {DEVICE}"
+        if not outcome:
+            traffic = replay(lab, frames)
+            outcome, end = traffic.outcome, traffic.end
+        messages = lab.dmesg().removeprefix(before).splitlines()
+        messages += [recovery.trigger for recovery in lab.nooks.recoveries] if lab.nooks else []
+        return Trial(obj.name, device, obj.sha256, nooks, outcome, end, traffic, tuple(messages))

@@ -1,0 +1,1 @@
+"""Pictures of the running system, as pure functions of a snapshot."""

@@ -1,0 +1,11 @@
+"""Colours for a projector, also told apart by the colour-blind and in grey (after Okabe and Ito, 2008)."""
+
+NOT_MAPPED = "#f2f2f2"
+READ_ONLY = "#0072b2"
+WRITABLE = "#f0b000"
+MARK = "#d00060"
+KERNEL = "#dbe9f4"
+DOMAIN = "#fdf0c8"
+FAILED = "#f6d5e3"
+INK = "#202020"
+FAINT = "#707070"

@@ -1,0 +1,1 @@
+"""Controls for the notebooks, over the views."""

@@ -1,0 +1,198 @@
+"""The command: exit codes, what goes to stdout and what to stderr."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from nooks_lab import doctor
+from nooks_lab.cli import main
+from nooks_lab.extension_table import c_lines, functions_given_away
+from nooks_lab.extensions import build
+
+ROOT = Path(__file__).parent.parent
+COMMANDS = ("lab", "demo", "doctor", "extensions", "try", "release", "check", "grade")
+
+NO_DEVICE = "int init_module(void) { return 0; }\n"
+NULL_STORE = "int init_module(void) { *(volatile int *)0 = 1; return 0; }\n"
+ENDLESS = "int init_module(void) { for (;;) ; }\n"
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        main(list(arguments))
+    return int(end.value.code or 0)
+
+
+@pytest.fixture
+def driver(tmp_path):
+    def write(text: str, name: str = "mine.c") -> str:
+        path = tmp_path / name
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command, capsys):
+    assert run(command, "--help") == 0
+    assert "Usage" in capsys.readouterr().out
+
+
+def test_without_arguments_the_commands_are_listed(capsys):
+    assert run() == 0
+    out = capsys.readouterr().out
+    assert all(command in out for command in COMMANDS)
+
+
+def test_help_loads_neither_plots_nor_notebooks():
+    import subprocess
+
+    code = (
+        "import sys\nfrom nooks_lab.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n"
+        "    sys.exit(bool({'matplotlib', 'nbclient', 'networkx', 'ipywidgets'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("nonsense",), "nonsense"),
+        (("demo", "--bogus"), "--bogus"),
+        (("demo", "--seed", "x"), "--seed"),
+        (("demo", "--seed", "-1"), "-1"),
+        (("demo", "--extension", "ne2000"), "ne2000"),
+        (("demo", "--figure", "domains.xyz"), "domains.xyz"),
+        (("try", "nothing.c", "--device", "e1000"), "nothing.c"),
+        (("try", "nothing.o", "--device", "e1000"), "nothing.o"),
+        (("try",), "file"),
+        (("check", "nothing.ipynb"), "nothing.ipynb"),
+        (("release", "nowhere"), "nowhere"),
+        (("grade", "nowhere", "--out", "out"), "nowhere"),
+    ],
+)
+def test_a_users_error_is_one_line_on_stderr_and_exit_code_2(arguments, named, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert named.lower() in captured.err.lower()
+
+
+def test_a_source_that_does_not_compile_is_told_with_its_first_error(driver, capsys):
+    assert run("try", driver("int init_module(void) { return missing; }\n"), "--device", "e1000") == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "mine.c:1" in err
+    assert "missing" in err
+
+
+def test_an_unknown_device_is_named(driver, capsys):
+    assert run("try", driver(NO_DEVICE), "--device", "floppy") == 2
+    assert "floppy" in capsys.readouterr().err
+
+
+def test_an_undefined_symbol_is_named(driver, capsys):
+    source = "int nowhere(void);\nint init_module(void) { return nowhere(); }\n"
+    assert run("try", driver(source), "--device", "e1000", "--native") == 2
+    assert "nowhere" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("source", "outcome"), [(NO_DEVICE, "no device"), (NULL_STORE, "oops"), (ENDLESS, "hang")]
+)
+def test_a_bad_driver_is_told_natively(source, outcome, driver, capsys):
+    assert run("try", driver(source), "--device", "e1000", "--native", "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["native"]["outcome"] == outcome
+    assert said["workload_ok"] is False
+
+
+@pytest.mark.parametrize("mode", ["native", "nooks"])
+def test_the_courses_own_driver_passes_a_trial(mode, capsys):
+    source = ROOT / "nooks_lab" / "extensions" / "e1000" / "e1000.c"
+    arguments = ("--native",) if mode == "native" else ()
+    assert run("try", str(source), "--device", "e1000", "--json", *arguments) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said[mode]["outcome"] == "ok"
+    assert said[mode]["packets_lost"] == 0
+    assert said["workload_ok"] is True
+
+
+def test_a_trial_takes_an_object_file(tmp_path, capsys):
+    from nooks_lab import extensions
+    from nooks_lab.toolchain import compiler
+
+    source = extensions.source("e1000")
+    compiled = compiler.compile_c(source, include=(compiler.headers_dir(),), defines=extensions.DEFINES)
+    path = tmp_path / "mine.o"
+    path.write_bytes(compiled.data)
+    assert run("try", str(path), "--device", "e1000", "--native") == 0
+    assert "161 packets sent, 0 lost" in capsys.readouterr().out
+
+
+def test_extensions_has_a_row_for_each(capsys):
+    assert run("extensions", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    row = next(row for row in rows if row["name"] == "e1000")
+    assert row["class"] == "network"
+    assert row["changed_lines"] == 0
+    assert len(row["object_sha256"]) == 64
+    assert min(row[key] for key in ("c_lines", "kernel_wrappers", "extension_wrappers", "object_types")) > 0
+
+
+def test_comments_and_blank_lines_are_no_lines_of_c():
+    assert c_lines('/* a\n * b */\n\nint x; // y\nchar *s = "/* no comment */";\n  \n') == 2
+
+
+def test_a_function_that_is_only_called_is_no_entry_point():
+    text = (
+        "static int __attribute__((noinline)) called(int x) { return x * 3; }\n"
+        "static int given(int x) { return called(x); }\n"
+        "int (*table[])(int) = { given };\n"
+    )
+    assert functions_given_away(build("entries.c", text=text)) == {"given"}
+
+
+def test_doctor_finds_this_installation_well(capsys):
+    assert run("doctor", "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["ok"] is True
+    assert {check["what"] for check in said["checks"]} >= {"Python", "packages", "compiler", "sandbox"}
+
+
+def test_doctor_says_how_to_mend_a_missing_package(monkeypatch, capsys):
+    monkeypatch.setattr(
+        doctor.importlib.metadata, "requires", lambda _: ["no-such-package>=1", "rich<1", "rich>=2"]
+    )
+    assert run("doctor") == 1
+    out = capsys.readouterr().out
+    assert "no-such-package is missing" in out
+    assert "wanted rich<1" in out
+    assert "wanted rich>=2" not in out
+    assert "make setup" in out
+
+
+def test_release_writes_the_exercises(tmp_path, capsys):
+    assert run("release", str(ROOT / "solutions"), "--out", str(tmp_path)) == 0
+    released = {path.name for path in tmp_path.glob("*.ipynb")}
+    assert released == {path.name for path in (ROOT / "solutions").glob("*.ipynb")}
+
+
+def test_lab_opens_the_start_page(monkeypatch):
+    from types import SimpleNamespace
+
+    from nooks_lab import cli
+
+    commands = []
+    server = SimpleNamespace(wait=lambda: 0)
+    monkeypatch.setattr(cli.subprocess, "Popen", lambda command, **_: commands.append(command) or server)
+    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    assert run("lab", "--no-browser") == 0
+    assert any(argument.endswith("/lab/tree/course/README.md") for argument in commands[0])
+    assert "--no-browser" in commands[0]
