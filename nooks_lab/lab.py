@@ -1,4 +1,4 @@
-"""One simulated PC on a wire, with its kernel, with or without Nooks: what notebooks and commands start from."""
+"""One simulated PC on a wire, with or without Nooks: what notebooks and commands start from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class Lab:
         return self.kernel.insmod(name, obj, parameters)
 
     def ifup(self, name: str, address: str, netmask: str) -> int:
-        """Bring an interface up and give it its address; recovery does it again.  Returns the driver's result."""
+        """Bring an interface up with its address, now and after a recovery; returns the driver's result."""
 
         def script() -> int:
             device = self.kernel.net.by_name(name)

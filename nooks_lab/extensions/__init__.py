@@ -31,8 +31,13 @@ def source(name: str) -> Path:
     return _HERE / name / f"{name}.c"
 
 
-def build(path: Path | str, text: str | None = None, defines: tuple[str, ...] = ()) -> ObjectFile:
+def build(path: Path | str, text: str | None = None, include: tuple[Path, ...] = ()) -> ObjectFile:
     """Compile a C file (or ``text``, named by ``path``) as an extension.
+
+    Parameters
+    ----------
+    include : tuple of Path
+        Folders for headers, before the kernel's; a text has no folder of its own.
 
     Raises
     ------
@@ -40,7 +45,7 @@ def build(path: Path | str, text: str | None = None, defines: tuple[str, ...] = 
         When it does not compile.
     """
     compiled = compiler.compile_c(
-        path, include=(compiler.headers_dir(),), defines=(*DEFINES, *defines), text=text
+        path, include=(*include, compiler.headers_dir()), defines=DEFINES, text=text
     )
     return elf.read_object(compiled.data, Path(path).with_suffix(".o").name)
 

@@ -1,4 +1,4 @@
-"""One declaration per kernel function: its C prototype; this is how Python code gets its arguments from it."""
+"""One declaration per kernel function, its C prototype; Python code gets its arguments from it."""
 
 import struct
 from collections.abc import Callable

@@ -276,7 +276,7 @@ class Kernel:
         return result
 
     def start(self, name: str, body: Callable[[], Any]) -> Thread:
-        """Make a process that executes kernel code ``body``; it runs when :meth:`wait` or :meth:`run` does."""
+        """Make a process that executes kernel code ``body``; :meth:`wait` or :meth:`run` runs it."""
         return self.sched.spawn(name, lambda: self.execution.system_call(body))
 
     def wait(self, thread: Thread) -> None:

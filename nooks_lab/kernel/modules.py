@@ -82,7 +82,7 @@ class Modules:
         Raises
         ------
         ModuleError
-            When the name is taken, a symbol or parameter is unknown, or memory is short; the kernel is as before.
+            When a name, symbol or parameter is wrong, or memory is short; the kernel is as before.
         ElfError
             When the object cannot be laid out.
         """
@@ -198,11 +198,11 @@ def modinfo(obj: ObjectFile) -> dict[str, str]:
     section = obj.section_named(".modinfo")
     entries = section.data.split(b"\0") if section else []
     pairs = (entry.decode("latin-1").split("=", 1) for entry in entries if b"=" in entry)
-    return {key: value for key, value in pairs}
+    return {entry[0]: entry[1] for entry in pairs}
 
 
 def _set_parameter(module: Module, image: bytearray, name: str, value: int) -> None:
-    """Write a module parameter into the image, as ``insmod name=value`` does (type ``i`` only, as ours are)."""
+    """Write an integer parameter into the image, as ``insmod name=value`` does."""
     kind = modinfo(module.object).get(f"parm_{name}")
     if kind is None or module.image is None or name not in module.image.symbols:
         raise ModuleError(f"module {module.name} has no parameter {name}")

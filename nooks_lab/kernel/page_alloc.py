@@ -78,7 +78,7 @@ class PageAllocator:
         return self._memory.u32(self._nr_free)
 
     @export(cycles=200)
-    def __get_free_pages(self, gfp_mask: int, order: int) -> int:  # noqa: N807 - Linux's name
+    def __get_free_pages(self, gfp_mask: int, order: int) -> int:
         return self.alloc(order)
 
     @export(cycles=150)

@@ -157,7 +157,7 @@ class Types:
         return int.from_bytes(self.memory.read(address, ctype.size), "little", signed=ctype.kind == "int")
 
     def store(self, ctype: CType, address: int, value: Any) -> None:
-        """Write a C value; a struct takes bytes or a view of the same type, a ``char[]`` is padded with NULs."""
+        """Write a C value; a struct takes bytes or a view, a ``char[]`` is padded with NULs."""
         if ctype.kind in ("struct", "union"):
             data = value.bytes() if isinstance(value, Struct) else bytes(value)
             self.memory.write(address, data[: ctype.size])

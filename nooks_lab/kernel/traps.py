@@ -27,7 +27,7 @@ SIGSEGV = 11
 TAINT_DIE = 1 << 7
 
 _ERROR_CODE = frozenset({8, 10, 11, 12, 13, 14, 17})
-_VECTORS = (*range(0, 15), 16, 17, 18)
+_VECTORS = (*range(15), 16, 17, 18)
 _SAVED = ("ebx", "ecx", "edx", "esi", "edi", "ebp", "eax")
 _FRAME = struct.Struct("<9I")
 

@@ -30,7 +30,7 @@ class PhysicalMemory:
         self.code_written = False
 
     def read(self, address: int, size: int) -> bytes:
-        """Return ``size`` bytes at a physical address; what lies beyond RAM reads as ones, as on an open bus."""
+        """Return ``size`` bytes at a physical address; beyond RAM they are ones, as on an open bus."""
         data = bytes(self.bytes[address : address + size]) if address < self.size else b""
         return data + b"\xff" * (size - len(data))
 

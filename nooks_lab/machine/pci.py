@@ -67,7 +67,7 @@ class PciFunction:
         return int.from_bytes(self.space[offset : offset + size], "little")
 
     def write(self, offset: int, size: int, value: int) -> None:
-        """Write configuration space; read-only bytes keep what they hold, and BARs answer the sizing probe."""
+        """Write configuration space; read-only bytes stay, and BARs answer the sizing probe."""
         value &= (1 << 8 * size) - 1
         bar = (offset - BASE_ADDRESS_0) // 4
         if BASE_ADDRESS_0 <= offset < BASE_ADDRESS_0 + 24:

@@ -9,15 +9,54 @@ from collections.abc import Iterable
 from nooks_lab.kernel.structs import Types
 from nooks_lab.machine.linear import LinearMemory
 
-NET_DEVICE_WRITABLE = (
-    "mem_end mem_start base_addr irq if_port dma trans_start last_rx flags mtu type hard_header_len "
-    "broadcast dev_addr addr_len watchdog_timeo tx_queue_len features owner"
-).split()
+NET_DEVICE_WRITABLE = [
+    "mem_end",
+    "mem_start",
+    "base_addr",
+    "irq",
+    "if_port",
+    "dma",
+    "trans_start",
+    "last_rx",
+    "flags",
+    "mtu",
+    "type",
+    "hard_header_len",
+    "broadcast",
+    "dev_addr",
+    "addr_len",
+    "watchdog_timeo",
+    "tx_queue_len",
+    "features",
+    "owner",
+]
 NET_DEVICE_PRIVATE = ("priv",)
-NET_DEVICE_OPS = (
-    "init get_stats open stop hard_start_xmit set_multicast_list set_mac_address do_ioctl change_mtu tx_timeout"
-).split()
-SK_BUFF_WRITABLE = "len csum pkt_type ip_summed priority protocol data tail h nh mac cb".split()
+NET_DEVICE_OPS = [
+    "init",
+    "get_stats",
+    "open",
+    "stop",
+    "hard_start_xmit",
+    "set_multicast_list",
+    "set_mac_address",
+    "do_ioctl",
+    "change_mtu",
+    "tx_timeout",
+]
+SK_BUFF_WRITABLE = [
+    "len",
+    "csum",
+    "pkt_type",
+    "ip_summed",
+    "priority",
+    "protocol",
+    "data",
+    "tail",
+    "h",
+    "nh",
+    "mac",
+    "cb",
+]
 
 
 class StructCopy:
@@ -30,7 +69,12 @@ class StructCopy:
     """
 
     def __init__(
-        self, types: Types, memory: LinearMemory, name: str, writable: Iterable[str], private: Iterable[str] = ()
+        self,
+        types: Types,
+        memory: LinearMemory,
+        name: str,
+        writable: Iterable[str],
+        private: Iterable[str] = (),
     ) -> None:
         self._memory = memory
         layout = types.layouts.structs[name]

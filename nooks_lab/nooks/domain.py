@@ -212,4 +212,3 @@ class Domain:
         for descriptor in self.heap.descriptors():
             self.kernel.slab.free(descriptor)
         self.kernel.slab.free(self._caches)
-

@@ -216,5 +216,3 @@ class Nooks:
     def domain_of(self, module: str) -> Domain | None:
         """Return the domain that a module runs in."""
         return self._domain_of.get(module)
-
-

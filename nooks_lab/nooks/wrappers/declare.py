@@ -14,7 +14,19 @@ KERNEL_WRAPPERS: dict[str, KernelBody] = {}
 EXTENSION_WRAPPERS: dict[str, Callable[..., int]] = {}
 
 LINKED_STRAIGHT_IN = frozenset(
-    "jiffies current_task mem_map memcpy memmove memset memcmp strcpy strncpy strlen strcmp".split()
+    [
+        "jiffies",
+        "current_task",
+        "mem_map",
+        "memcpy",
+        "memmove",
+        "memset",
+        "memcmp",
+        "strcpy",
+        "strncpy",
+        "strlen",
+        "strcmp",
+    ]
 )
 """Read-only globals, and machine code that touches nothing but its arguments (paper, section 4.2)."""
 

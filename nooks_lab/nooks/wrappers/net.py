@@ -318,5 +318,3 @@ def do_ioctl(nooks: "Nooks", dev: int, ifr: int, cmd: int) -> int:
 def set_mac_address(nooks: "Nooks", dev: int, addr: int) -> int:
     """Change the station address; the sockaddr goes by value."""
     return _call_with_copy(nooks, dev, "set_mac_address", addr, _SOCKADDR_SIZE)
-
-

@@ -140,9 +140,7 @@ def request_irq(
     if result:
         nooks.kernel.slab.free(cookie)
         return result
-    nooks.tracker.add(
-        domain, "irqaction", cookie, dev_id, lambda o: _free_irq(nooks, irq, o), (irq, handler)
-    )
+    nooks.tracker.add(domain, "irqaction", cookie, dev_id, lambda o: _free_irq(nooks, irq, o), (irq, handler))
     return 0
 
 
