@@ -7,7 +7,7 @@ from nooks_lab.toolchain.elf import ObjectFile
 
 _FUNCTION = "static void e1000_intr("
 _FIRST_INTERRUPT, _LAST_INTERRUPT = 72, 96
-"""Late enough that traffic flows before; and, in a recording of 161 frames, not a second time after recovery."""
+"""Traffic flows before it, and the recording is too short for a second time after recovery."""
 
 
 class PatchError(ValueError):

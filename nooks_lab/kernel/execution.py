@@ -233,7 +233,7 @@ class Execution:
 
     def bug(self, bug: KernelBug, eip: int) -> int:
         """Deliver BUG(), which is an invalid opcode in Linux; returns where the CPU goes on."""
-        self.report(f"kernel BUG: {bug}")
+        self.report(f"kernel BUG: {bug}\n")
         exceptions.deliver(self.machine.cpu, self.linear, exceptions.INVALID_OPCODE, None, eip)
         return self.machine.cpu.eip
 

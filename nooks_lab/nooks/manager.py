@@ -1,4 +1,4 @@
-"""The isolation manager: attaches to the kernel's hook points and joins the four functions (paper, section 3.1)."""
+"""The isolation manager: joins the four functions at the kernel's hook points (paper, section 3.1)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -134,7 +134,7 @@ class Nooks:
         return address
 
     def object_entry_point(self, kind: str, kernel_object: int) -> int:
-        """Return a wrapper for one object, for pointers whose arguments do not name it; the body gets it first."""
+        """Return a wrapper for one object, which its body gets first; for calls that do not name it."""
         idle = self._idle_gates.setdefault(kind, [])
         if idle:
             address = idle.pop()

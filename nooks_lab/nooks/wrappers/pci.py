@@ -60,6 +60,10 @@ def pci_unregister_driver(nooks: "Nooks", domain: Domain, drv: int) -> None:
     _free_driver(nooks, tracked)
 
 
+def _nothing_to_undo(_tracked: TrackedObject) -> None:
+    """To hold a device, or a DMA mapping without an IOMMU, takes nothing that could be given back."""
+
+
 @extension_wrapper("pci_driver.probe")
 def probe(nooks: "Nooks", driver: int, dev: int, id_: int) -> int:
     """Offer a device to a driver; while it has it, the device is one of its objects."""
@@ -67,7 +71,7 @@ def probe(nooks: "Nooks", driver: int, dev: int, id_: int) -> int:
     if held is None:
         return -EIO
     domain, tracked = held
-    handed = nooks.tracker.add(domain, "pci_dev", dev, dev, lambda o: None)
+    handed = nooks.tracker.add(domain, "pci_dev", dev, dev, _nothing_to_undo)
     result = nooks.call_extension(domain, -EIO, tracked.detail[0], dev, id_)
     if result and nooks.tracker.find(domain, "pci_dev", dev) is handed and not domain.failed:
         nooks.tracker.remove(domain, handed)
@@ -186,7 +190,7 @@ def pci_map_single(nooks: "Nooks", domain: Domain, hwdev: int, ptr: int, size: i
     if not domain.may_write(ptr, min(size, PAGE_SIZE << 5)):
         raise BadParameter(f"pci_map_single: {ptr:08x} is no buffer of domain {domain.name}")
     bus = nooks.kernel.pci.pci_map_single(hwdev, ptr, size, direction)
-    nooks.tracker.add(domain, "dma mapping", bus, bus, lambda o: None, size)
+    nooks.tracker.add(domain, "dma mapping", bus, bus, _nothing_to_undo, size)
     return bus
 
 
