@@ -21,10 +21,13 @@ int init_module(void)
 EMPTY = MODULE.replace("set_task_state(current, TASK_RUNNING)", 'asm volatile("")')
 
 
-def microseconds(repeats: int) -> float:
-    """Return the time of one call: a loop of calls less the same loop without them."""
+def microseconds(repeats: int, *, nooks: bool = False) -> float:
+    """Return the time of one call: a loop of calls less the same loop without them.
+
+    Under Nooks each call is an XPC round trip: two page-table switches, and every TLB miss counted.
+    """
     times = []
-    with nl.boot() as lab:
+    with nl.boot(nooks=nooks) as lab:
         modules = {"calls": extensions.build("calls.c", MODULE), "empty": extensions.build("empty.c", EMPTY)}
         for _ in range(repeats):
             spent = {}

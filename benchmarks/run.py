@@ -36,6 +36,7 @@ def measure() -> list[Result]:
         Result("driver code, our machine", round(ours, 3), "s", "", True),
         Result("speed of driver code relative to bare Unicorn", round(ratio, 3), "", ">= 0.9", ratio >= 0.9),
         at_most("kernel call C -> Python -> C", kernel_call.microseconds(5), "us", 10),
+        at_most("XPC round trip", kernel_call.microseconds(5, nooks=True), "us", 60),
         at_most("boot to a loaded e1000", whole_machine.boot_seconds(7), "s", 0.3),
         at_most("snapshot restore, 16 MiB", whole_machine.restore_milliseconds(51), "ms", 2),
         at_most("growth over 1,000 machines", whole_machine.growth_bytes(1000) / (1 << 20), "MiB", 16),

@@ -6,7 +6,7 @@ from nooks_lab import extensions
 from nooks_lab.toolchain.elf import ObjectFile
 
 _FUNCTION = "static void e1000_intr("
-_FIRST_INTERRUPT, _LAST_INTERRUPT = 72, 96
+_FIRST_INTERRUPT, _LAST_INTERRUPT = 100, 124
 """Traffic flows before it, and the recording is too short for a second time after recovery."""
 
 

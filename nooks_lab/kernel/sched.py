@@ -78,6 +78,7 @@ class Scheduler:
         self.threads: dict[int, Thread] = {}
         self._boot = greenlet.getcurrent()
         self._timeouts: dict[int, int] = {}
+        self._pid = types.offset("task_struct", "pid")
         self.jiffies: Callable[[], int] = lambda: 0
         self._unwinding: dict[int, Exception] = {}
 
@@ -98,6 +99,10 @@ class Scheduler:
     def current(self) -> Any:
         """The running task's ``task_struct``."""
         return self._types.view("task_struct", self._memory.u32(self._current))
+
+    def current_pid(self) -> int:
+        """Return the running task's pid."""
+        return self._memory.u32(self._memory.u32(self._current) + self._pid)
 
     def in_interrupt(self) -> bool:
         """Tell whether the CPU is in an interrupt handler or softirq."""

@@ -109,6 +109,11 @@ class Cpu:
         self._values = memoryview(values).cast("B").cast("I")
         self._ids = (ctypes.c_int * len(_IDS))(*_IDS)
         self._pointers = (ctypes.c_void_p * len(_IDS))(*(base + step * i for i in range(len(_IDS))))
+        control = (ctypes.c_uint32 * 2)()
+        self._control = memoryview(control).cast("B").cast("I")
+        self._control_ids = (ctypes.c_int * 2)(x86.UC_X86_REG_CR3, x86.UC_X86_REG_CR0)
+        at = ctypes.addressof(control)
+        self._control_pointers = (ctypes.c_void_p * 2)(at, at + step)
         self._begin, self._zero, self._no_count = ctypes.c_uint64(), ctypes.c_uint64(0), ctypes.c_size_t(0)
         self._word = ctypes.c_uint32()
         self._word_pointer = ctypes.byref(self._word)
@@ -154,11 +159,8 @@ class Cpu:
     def _tlb_fill(self, _engine: int, address: int, access: int, result: Any, _data: int) -> bool:
         try:
             tlb = self.tlb
-            read = uclib.uc_reg_read
-            read(self._handle, x86.UC_X86_REG_CR3, self._word_pointer)
-            cr3 = self._word.value
-            read(self._handle, x86.UC_X86_REG_CR0, self._word_pointer)
-            cr0 = self._word.value
+            uclib.uc_reg_read_batch(self._handle, self._control_ids, self._control_pointers, 2)
+            cr3, cr0 = self._control
             if cr3 != tlb.cr3 or cr0 != tlb.cr0:
                 tlb.load(cr3, cr0)
             address &= 0xFFFFFFFF
@@ -260,9 +262,11 @@ class Cpu:
         uclib.uc_reg_read_batch(self._handle, self._ids, self._pointers, len(_IDS))
 
     def set_registers(self, values: dict[str, int]) -> None:
-        """Write several general registers, EIP or EFLAGS."""
+        """Write several general registers, EIP or EFLAGS; those that hold their value already cost nothing."""
+        current = self._values
         for name, value in values.items():
-            self.set(name, value)
+            if current[_INDEX[name]] != value:
+                self.set(name, value)
 
     def load_cr3(self, value: int) -> None:
         """``mov %cr3``: change the page directory and flush the TLB."""

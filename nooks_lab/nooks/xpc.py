@@ -56,7 +56,7 @@ class Xpc:
         return self.driver_calls + self.kernel_calls
 
     def _chain(self) -> tuple[int, list[Frame]]:
-        pid = self._kernel.sched.current.pid
+        pid = self._kernel.sched.current_pid()
         return pid, self._frames.setdefault(pid, [])
 
     def tasks_in(self, domain: Domain) -> list[int]:
@@ -65,8 +65,9 @@ class Xpc:
 
     def _save_context(self) -> int:
         """Push the caller's context on its own stack; returns where it lies."""
-        at = self._cpu.esp - _FRAME.size & 0xFFFFFFFF
-        self._memory.write(at, _FRAME.pack(*(self._cpu.get(name) for name in _CONTEXT)))
+        cpu = self._cpu
+        at = cpu.esp - _FRAME.size & 0xFFFFFFFF
+        self._memory.write(at, _FRAME.pack(*map(cpu.get, _CONTEXT)))
         self._kernel.machine.clock.advance(XPC_CYCLES)
         return at
 
@@ -168,6 +169,6 @@ class Xpc:
         cr3, esp, domain, outer_esp = token
         if domain.failed:
             raise ExtensionFault(domain, f"domain {domain.name} failed in an interrupt")
-        domain.busy_stacks[self._kernel.sched.current.pid].esp = outer_esp
+        domain.busy_stacks[self._kernel.sched.current_pid()].esp = outer_esp
         self._cpu.load_cr3(cr3)
         self._cpu.set("esp", esp)
