@@ -262,7 +262,7 @@ class Cpu:
         uclib.uc_reg_read_batch(self._handle, self._ids, self._pointers, len(_IDS))
 
     def set_registers(self, values: dict[str, int]) -> None:
-        """Write several general registers, EIP or EFLAGS; those that hold their value already cost nothing."""
+        """Write several general registers, EIP or EFLAGS; what stays the same costs nothing."""
         current = self._values
         for name, value in values.items():
             if current[_INDEX[name]] != value:
