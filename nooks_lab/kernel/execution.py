@@ -120,10 +120,10 @@ class Execution:
     def _enter_function(
         self, back: int, name: str, function: Callable[..., Any], signature: Signature, cycles: int
     ) -> int:
-        cpu = self.machine.cpu
-        esp = cpu.esp
-        arguments = signature.arguments(self.linear, esp + 4)
-        self.machine.clock.advance(cycles)
+        machine = self.machine
+        cpu = machine.cpu
+        arguments = signature.arguments(self.linear, cpu.esp + 4)
+        machine.clock.block.now += cycles
         self.running.append(name)
         result = function(*arguments)
         self.running.pop()
@@ -254,6 +254,9 @@ class Execution:
         Interrupt handlers run in it; whatever they raise comes out of here.
         """
         machine, cpu = self.machine, self.machine.cpu
+        if self._entered_at is not None:
+            # A task sleeps inside machine code: the system is not busy.
+            self._entered_at = machine.clock.instructions
         while machine.clock.now < until:
             cpu.set("eflags", cpu.eflags | EFLAGS_IF)
             eip = self._idle

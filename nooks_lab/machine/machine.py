@@ -97,12 +97,12 @@ class Machine:
         TripleFault
             When an exception can be delivered neither to its handler nor as a double fault.
         """
-        cpu, clock = self.cpu, self.clock
+        cpu, clock, block = self.cpu, self.clock, self.clock.block
         while True:
-            if clock.queue:
+            if clock.queue and clock.queue[0][0] <= block.now:
                 clock.run_due()
             # Before the interrupts, so that a storm of them cannot outrun the budget.
-            if clock.now >= budget_end:
+            if block.now >= budget_end:
                 cpu.set("eip", eip)
                 return Stop.DEADLINE
             if cpu.eflags & EFLAGS_IF:
@@ -112,8 +112,9 @@ class Machine:
                     exceptions.deliver_interrupt(cpu, self.linear, vector, eip)
                     self.interrupts_delivered[line] = self.interrupts_delivered.get(line, 0) + 1
                     eip = cpu.eip
-            event = clock.next_event()
-            stop = cpu.run(eip, budget_end if event is None else min(event, budget_end))
+            queue = clock.queue
+            deadline = queue[0][0] if queue and queue[0][0] < budget_end else budget_end
+            stop = cpu.run(eip, deadline)
             eip = cpu.eip
             if stop is Stop.HLT:
                 return stop

@@ -165,9 +165,16 @@ class Nooks:
         return result - (1 << 32) if result >> 31 and otherwise < 0 else result
 
     def fail(self, domain: Domain, trigger: str) -> None:
-        """An extension has failed; starts recovery, once."""
-        if not domain.failed:
-            domain.failed = True
+        """An extension has failed; starts recovery, once.
+
+        One that fails in its init is not recovered: its init returns an error, and its loader unloads it.
+        """
+        if domain.failed:
+            return
+        domain.failed = True
+        if self.kernel.modules.loaded[domain.modules[0]].init_result is None:
+            self.kernel.log(f"nooks: {domain.name} failed in its init: {trigger}\n")
+        else:
             self.kernel.log(f"nooks: {domain.name} failed: {trigger}\n")
             self.recovery.start(domain, trigger)
 
@@ -195,11 +202,7 @@ class Nooks:
         try:
             return self.xpc.enter(domain, call)
         except ExtensionFault as fault:
-            if module.init_result is None:
-                domain.failed = True
-                self.kernel.log(f"nooks: {domain.name} failed in its init: {fault.trigger}\n")
-            else:
-                self.fail(domain, fault.trigger)
+            self.fail(domain, fault.trigger)
             return -EIO & 0xFFFFFFFF
 
     def _module_gone(self, module: Module) -> None:
