@@ -282,13 +282,14 @@ class Kernel:
     def wait(self, thread: Thread) -> None:
         """Run until a process has ended; see :meth:`in_task`."""
         name = thread.task.comm.decode("latin-1")
-        self.sched.run(thread)
+        self.execution.system_call(lambda: self.sched.run(thread))
         if thread.killed:
             raise TaskDied(name, thread.exit_code)
 
     def run(self, cycles: int) -> None:
         """Let the system run for a number of cycles."""
-        self.sched.run_until(self.machine.clock.now + cycles)
+        until = self.machine.clock.now + cycles
+        self.execution.system_call(lambda: self.sched.run_until(until))
 
     def insmod(self, name: str, obj: ObjectFile, parameters: Mapping[str, int] | None = None) -> Module:
         """Load a module in the context of a process ``insmod``.

@@ -14,6 +14,12 @@ from nooks_lab.toolchain.elf import ElfError
 if TYPE_CHECKING:
     from nooks_lab.nooks.manager import Nooks
 
+OBJECT_CYCLES = 270
+"""Releasing one object: its look-up, and the kernel function that frees it (150 cycles, as ``kfree``)."""
+
+MASK_CYCLES = 300
+"""As ``disable_irq``."""
+
 SAFE = [name for name, kind in TYPES.items() if not kind.dma]
 REACHABLE_BY_DEVICE = [name for name, kind in TYPES.items() if kind.dma]
 
@@ -64,6 +70,7 @@ def disable_interrupts(nooks: "Nooks", recovery: Recovery) -> None:
     for tracked in nooks.tracker.objects(domain):
         if tracked.type == "irqaction":
             recovery.lines.append(tracked.detail[0])
+            nooks.kernel.machine.clock.advance(MASK_CYCLES)
             nooks.kernel.irq.disable_irq(tracked.detail[0])
 
 
@@ -79,7 +86,12 @@ def unwind_tasks(nooks: "Nooks", recovery: Recovery) -> None:
 
 def release_objects(nooks: "Nooks", recovery: Recovery) -> None:
     """Release what no device can reach."""
-    nooks.tracker.release(_live(recovery)[0], SAFE)
+    _release(nooks, _live(recovery)[0], SAFE)
+
+
+def _release(nooks: "Nooks", domain: Domain, kinds: list[str]) -> None:
+    released = nooks.tracker.release(domain, kinds)
+    nooks.kernel.machine.clock.advance(released * OBJECT_CYCLES)
 
 
 def unload(nooks: "Nooks", recovery: Recovery) -> None:
@@ -111,7 +123,7 @@ def release_device_memory(nooks: "Nooks", recovery: Recovery) -> None:
     domain, _ = _live(recovery)
     if not recovery.ok:
         _stop_dma(nooks, domain)
-    nooks.tracker.release(domain, REACHABLE_BY_DEVICE)
+    _release(nooks, domain, REACHABLE_BY_DEVICE)
     recovery.leaked = len(nooks.tracker.objects(domain))
     nooks.dissolve(domain)
     for line in recovery.lines:
