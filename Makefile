@@ -34,7 +34,7 @@ lint: setup ## check style, types and the directions of imports
 	$(BIN)/lint-imports
 
 bench: setup ## run the benchmarks
-	@$(foreach file,$(wildcard benchmarks/*.py),echo $(file); $(BIN)/python $(file) &&) true
+	$(BIN)/python benchmarks/run.py
 
 lock: ## choose exact versions anew for a changed pyproject.toml (all of them: make lock UPGRADE=--upgrade)
 	$(PYTHON) -m venv $(VENV)

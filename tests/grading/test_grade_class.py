@@ -103,7 +103,7 @@ def graded(tmp_path_factory, solutions):
     hand_in(folder, "refused", submission({"square": "from powers import built_in_square as square"}))
     (folder / "absent").mkdir()
     lines = []
-    grader = Grader(solution, 12345, limits=Limits(cell_seconds=4, submission_seconds=60))
+    grader = Grader(solution, 12345, limits=Limits(cell_seconds=12, submission_seconds=90))
     report = grader.grade(find_submissions(folder), jobs=2, progress=lines.append)
     report.write(out)
     return {row.student: row for row in report.rows}, report, out, lines
