@@ -66,8 +66,7 @@ class Execution:
         self._text, self._capacity, self._count = text, capacity, 0
         self.trace: Callable[[str, tuple[Any, ...], Any], None] | None = None
         self.report: Callable[[str], None] = lambda message: None
-        self.running: list[str] = []
-        self._entered_at: int | None = None
+        self._idle_at = 0
         self._return = self._place("ret_to_kernel", bytes((_HLT,)), lambda gate: self._no_caller)
         self._system_call = self._place("system_call", bytes((_HLT, _RET)), lambda gate: self._no_caller)
         self._idle = self._place("default_idle", bytes((_HLT, _RET)), lambda gate: self._no_caller)
@@ -124,9 +123,7 @@ class Execution:
         cpu = machine.cpu
         arguments = signature.arguments(self.linear, cpu.esp + 4)
         machine.clock.block.now += cycles
-        self.running.append(name)
         result = function(*arguments)
-        self.running.pop()
         if self.trace is not None:
             self.trace(name, arguments, result)
         if signature.returns_value:
@@ -169,9 +166,7 @@ class Execution:
         assert gate.function is not None
         assert gate.signature is not None
         self.machine.clock.advance(gate.cycles)
-        self.running.append(gate.name)
         result = gate.function(*gate.signature.convert(arguments))
-        self.running.pop()
         if self.trace is not None:
             self.trace(gate.name, arguments, result)
         return int(result) & 0xFFFFFFFF if gate.signature.returns_value else 0
@@ -179,39 +174,27 @@ class Execution:
     def _run(self, eip: int) -> None:
         """Run from ``eip`` until the machine code returns to the kernel."""
         machine, cpu, gates = self.machine, self.machine.cpu, self.gates
-        outermost = self._entered_at is None
-        if self._entered_at is None:
-            self._entered_at = machine.clock.instructions
-        depth = len(self.running)
-        try:
-            while True:
-                left = BUSY_LIMIT - (machine.clock.instructions - self._entered_at)
-                if left <= 0:
-                    raise Hang(
-                        f"machine code at {eip:08x} has run {BUSY_LIMIT} instructions without returning"
-                    )
-                if machine.run(eip, machine.clock.now + left) is Stop.DEADLINE:
-                    eip = cpu.eip
-                    continue
-                at = cpu.eip - 1
-                if at == self._return:
-                    return
-                gate = gates.get(at)
-                if gate is None or at == self._idle:
-                    eip = self._halted(cpu.eip)
-                    continue
-                try:
-                    eip = gate.enter()
-                except PageFault as fault:
-                    del self.running[depth:]
-                    eip = self.fault(fault, at)
-                except KernelBug as bug:
-                    del self.running[depth:]
-                    eip = self.bug(bug, at)
-        finally:
-            del self.running[depth:]
-            if outermost:
-                self._entered_at = None
+        entered_at = machine.clock.instructions
+        while True:
+            left = BUSY_LIMIT - (machine.clock.instructions - max(entered_at, self._idle_at))
+            if left <= 0:
+                raise Hang(f"machine code at {eip:08x} has run {BUSY_LIMIT} instructions without returning")
+            if machine.run(eip, machine.clock.now + left) is Stop.DEADLINE:
+                eip = cpu.eip
+                continue
+            at = cpu.eip - 1
+            if at == self._return:
+                return
+            gate = gates.get(at)
+            if gate is None or at == self._idle:
+                eip = self._halted(cpu.eip)
+                continue
+            try:
+                eip = gate.enter()
+            except PageFault as fault:
+                eip = self.fault(fault, at)
+            except KernelBug as bug:
+                eip = self.bug(bug, at)
 
     def _halted(self, eip: int) -> int:
         """The guest executed ``hlt``: time passes until an interrupt comes."""
@@ -254,9 +237,8 @@ class Execution:
         Interrupt handlers run in it; whatever they raise comes out of here.
         """
         machine, cpu = self.machine, self.machine.cpu
-        if self._entered_at is not None:
-            # A task sleeps inside machine code: the system is not busy.
-            self._entered_at = machine.clock.instructions
+        # A task that sleeps inside machine code meanwhile is not busy.
+        self._idle_at = machine.clock.instructions
         while machine.clock.now < until:
             cpu.set("eflags", cpu.eflags | EFLAGS_IF)
             eip = self._idle

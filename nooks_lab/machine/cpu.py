@@ -203,10 +203,20 @@ class Cpu:
         parts = []
         while size > 0:
             take = min(size, 0x1000 - (address & 0xFFF))
-            entry = self.tlb.entries.get(address >> PAGE_SHIFT, address)
+            entry = self.tlb.entries.get(address >> PAGE_SHIFT)
+            if entry is None:
+                # A write to the code's own page has just dropped its translation.
+                entry = self._translate(address)
             parts.append(self.memory.read(entry & PAGE_MASK | address & 0xFFF, take))
             address, size = address + take, size - take
         return b"".join(parts)
+
+    def _translate(self, address: int) -> int:
+        """Walk without counting a miss, for a look that the CPU itself does not take."""
+        try:
+            return self.tlb.walker.walk(self.tlb.words, self.tlb.cr3, self.tlb.cr0, address, False)
+        except PageFault:
+            return address & PAGE_MASK
 
     def _on_interrupt(self, _uc: Any, number: int, _data: Any) -> None:
         self.exception = (number, None)

@@ -50,6 +50,7 @@ class Nooks:
         self.tracker = tracker()
         self.xpc = xpc(kernel)
         self.recovery = recovery(self) if recovery else RecoveryManager(self)
+        self.xpc.on_left = self.recovery.left
         self.domains: list[Domain] = []
         self._numbers = 0
         self._domain_of: dict[str, Domain] = {}

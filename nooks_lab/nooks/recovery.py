@@ -35,6 +35,8 @@ class Recovery:
         Objects of the failed domain that are still tracked at the end.
     ok : bool
         The extension runs again.
+    restart : bool
+        False when the extension failed while another recovery was starting it: then it is given up.
     started : int
         Cycle of the failure.
     """
@@ -45,6 +47,7 @@ class Recovery:
     phases: list[tuple[str, int]] = field(default_factory=list)
     leaked: int = 0
     ok: bool = False
+    restart: bool = True
     domain: Domain | None = field(default=None, repr=False)
     module: Module | None = field(default=None, repr=False)
     lines: list[int] = field(default_factory=list, repr=False)
@@ -80,8 +83,10 @@ def unwind_tasks(nooks: "Nooks", recovery: Recovery) -> None:
     for pid in nooks.xpc.tasks_in(domain):
         thread = nooks.kernel.sched.threads.get(pid)
         if thread is not None and nooks.kernel.sched.unwind(thread, ExtensionFault(domain, recovery.trigger)):
-            continue
-        nooks.kernel.log(f"nooks: task {pid} cannot be unwound from {recovery.extension}\n")
+            while pid in nooks.xpc.tasks_in(domain):
+                nooks.kernel.sched.schedule()
+        else:
+            nooks.kernel.log(f"nooks: task {pid} cannot be unwound from {recovery.extension}\n")
 
 
 def release_objects(nooks: "Nooks", recovery: Recovery) -> None:
@@ -102,6 +107,9 @@ def unload(nooks: "Nooks", recovery: Recovery) -> None:
 def reload(nooks: "Nooks", recovery: Recovery) -> None:
     """Load the same object in a new domain, call its init, and run its start-up script."""
     _, module = _live(recovery)
+    if not recovery.restart:
+        nooks.kernel.log(f"nooks: {module.name} disabled: it failed while it was started again\n")
+        return
     try:
         fresh = nooks.kernel.modules.load(module.name, module.object, module.parameters)
     except (ModuleError, ElfError) as error:
@@ -125,7 +133,11 @@ def release_device_memory(nooks: "Nooks", recovery: Recovery) -> None:
         _stop_dma(nooks, domain)
     _release(nooks, domain, REACHABLE_BY_DEVICE)
     recovery.leaked = len(nooks.tracker.objects(domain))
-    nooks.dissolve(domain)
+    if nooks.xpc.tasks_in(domain):
+        nooks.kernel.log(f"nooks: a task sleeps on in {recovery.extension}; its domain stays\n")
+        nooks.recovery.lingering.append(domain)
+    else:
+        nooks.dissolve(domain)
     for line in recovery.lines:
         if nooks.kernel.irq.actions(line):
             nooks.kernel.irq.enable_irq(line)
@@ -166,17 +178,25 @@ class RecoveryManager:
         self._nooks, self._phases = nooks, phases
         self.done: list[Recovery] = []
         self.running: list[Recovery] = []
+        self.lingering: list[Domain] = []
         self.scripts: dict[str, list[Callable[[], object]]] = {}
 
     def owns(self, domain: Domain) -> bool:
         """Tell whether a domain is being recovered."""
         return any(recovery.domain is domain for recovery in self.running)
 
+    def left(self, domain: Domain) -> None:
+        """A task has left a failed domain; the last one ends a domain that recovery had to leave behind."""
+        if domain in self.lingering and not self._nooks.xpc.tasks_in(domain):
+            self.lingering.remove(domain)
+            self._nooks.dissolve(domain)
+
     def start(self, domain: Domain, trigger: str) -> None:
         """Begin: interrupts off now, the rest in the agent's task."""
         kernel = self._nooks.kernel
         module = kernel.modules.loaded[domain.modules[0]]
         recovery = Recovery(domain.name, trigger, kernel.machine.clock.now, domain=domain, module=module)
+        recovery.restart = all(other.extension != domain.name for other in self.running)
         self.running.append(recovery)
         self._run(recovery, FIRST)
         agent = kernel.start("nooks-agent", lambda: self._agent(recovery))

@@ -32,6 +32,10 @@ class ExtensionFault(Exception):  # noqa: N818 - an event of the guest
         self.domain, self.trigger = domain, trigger
 
 
+def _nothing(_domain: Domain) -> None:
+    """Nobody waits for the last task to leave a failed domain."""
+
+
 @dataclass
 class Frame:
     """One call into a domain: whom it entered, and where the kernel's stack stands meanwhile."""
@@ -47,6 +51,7 @@ class Xpc:
         self._kernel, self._cpu, self._memory = kernel, kernel.machine.cpu, kernel.memory
         self._frames: dict[int, list[Frame]] = {}
         self.entered_from: Domain | None = None
+        self.on_left: Callable[[Domain], None] = _nothing
         self.driver_calls = 0
         self.kernel_calls = 0
 
@@ -110,6 +115,8 @@ class Xpc:
             self._restore_context(at)
             if not nested:
                 domain.release_stack(pid)
+            if domain.failed:
+                self.on_left(domain)
 
     def nooks_kernel_call(self, body: Callable[[Domain], T]) -> T:
         """Leave the running domain and execute a wrapper's body in the kernel.
