@@ -189,12 +189,16 @@ class Execution:
             if gate is None or at == self._idle:
                 eip = self._halted(cpu.eip)
                 continue
-            try:
-                eip = gate.enter()
-            except PageFault as fault:
-                eip = self.fault(fault, at)
-            except KernelBug as bug:
-                eip = self.bug(bug, at)
+            eip = self._pass(gate)
+
+    def _pass(self, gate: Gate) -> int:
+        """Do what an entry point stands for; what its Python meets is the guest's exception."""
+        try:
+            return gate.enter()
+        except PageFault as fault:
+            return self.fault(fault, gate.address)
+        except KernelBug as bug:
+            return self.bug(bug, gate.address)
 
     def _halted(self, eip: int) -> int:
         """The guest executed ``hlt``: time passes until an interrupt comes."""
@@ -258,11 +262,6 @@ class Execution:
                         return
                     eip = cpu.eip
                     continue
-                try:
-                    eip = gate.enter()
-                except PageFault as fault:
-                    eip = self.fault(fault, at)
-                except KernelBug as bug:
-                    eip = self.bug(bug, at)
+                eip = self._pass(gate)
             if machine.clock.now < until and machine.pic.pending() is None:
                 machine.idle(until)
