@@ -1,27 +1,49 @@
-"""Driver code on our machine against the same code on a bare Unicorn without any hook."""
+"""Driver code on our machine against the same code on a bare Unicorn without any hook.
 
+A second bare Unicorn calls an empty C function at every block: what the cheapest possible exact clock costs.
+"""
+
+import ctypes
 import struct
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import unicorn
+from unicorn import unicorn_const as uc_const
 from unicorn import x86_const as x86
+from unicorn.unicorn_py3.unicorn import uclib
 
 import nooks_lab as nl
 from nooks_lab import extensions
 from nooks_lab.kernel import linker
+from nooks_lab.toolchain import compiler
 
 SOURCE = Path(__file__).with_name("checksum.c")
+EMPTY_HOOK = Path(__file__).with_name("empty_hook.c")
 WORDS, ROUNDS = 700, 8_000
 BASE, DATA, STACK = 0x100000, 0x200000, 0x300000
 PACKET = bytes(range(256)) * 6
 
 
-def ratio(repeats: int) -> tuple[float, float, float]:
-    """Return seconds on the machine, seconds on bare Unicorn, and the median ratio of neighbouring runs."""
+@dataclass(frozen=True)
+class Speed:
+    """Medians: seconds a run, and the speed relative to bare Unicorn in the run beside it."""
+
+    bare: float
+    ours: float
+    relative: float
+    empty_hook: float
+
+
+def speed(repeats: int) -> Speed:
+    """Measure the three in turn."""
     obj = extensions.build(SOURCE)
     bare, code = _bare(obj)
+    hooked, _ = _bare(obj)
+    hook = _hook_every_block(hooked)
     with nl.boot() as lab:
         kernel = lab.kernel
         layout = linker.lay_out(obj)
@@ -30,7 +52,7 @@ def ratio(repeats: int) -> tuple[float, float, float]:
         kernel.memory.write(base, image.data)
         data = kernel.slab.alloc(len(PACKET))
         kernel.memory.write(data, PACKET)
-        ours, raw = [], []
+        ours, raw, empty = [], [], []
         for _ in range(repeats):
             begin = time.perf_counter()
             result = kernel.in_task(
@@ -38,12 +60,35 @@ def ratio(repeats: int) -> tuple[float, float, float]:
             )
             middle = time.perf_counter()
             expected = _run_bare(bare, code)
-            raw.append(time.perf_counter() - middle)
+            end = time.perf_counter()
+            also = _run_bare(hooked, code)
+            empty.append(time.perf_counter() - end)
+            raw.append(end - middle)
             ours.append(middle - begin)
-            if result != expected:
-                raise RuntimeError(f"the two sides disagree: {result:#x} and {expected:#x}")
-    pairs = sorted(theirs / mine for mine, theirs in zip(ours, raw, strict=True))
-    return sorted(ours)[repeats // 2], sorted(raw)[repeats // 2], pairs[repeats // 2]
+            if not result == expected == also:
+                raise RuntimeError(f"the sides disagree: {result:#x}, {expected:#x} and {also:#x}")
+    del hook
+    return Speed(
+        median(raw),
+        median(ours),
+        median(theirs / mine for mine, theirs in zip(ours, raw, strict=True)),
+        median(theirs / hooks for hooks, theirs in zip(empty, raw, strict=True)),
+    )
+
+
+def _hook_every_block(engine: Any) -> Any:
+    library = ctypes.CDLL(str(compiler.compile_host_library(EMPTY_HOOK)))
+    handle = ctypes.c_size_t()
+    uclib.uc_hook_add(
+        engine._uch,
+        ctypes.byref(handle),
+        ctypes.c_int(uc_const.UC_HOOK_BLOCK),
+        library.on_block,
+        None,
+        ctypes.c_uint64(1),
+        ctypes.c_uint64(0),
+    )
+    return library
 
 
 def _bare(obj: Any) -> tuple[Any, int]:

@@ -34,9 +34,11 @@ def restore_milliseconds(repeats: int) -> float:
 
 
 def growth_bytes(machines: int) -> int:
-    """Return by how much the process grows while machines are made, run and closed."""
-    warm_up = min(50, machines)
-    for _ in range(warm_up):
+    """Return by how much the process grows while machines are made, run and closed.
+
+    As many are made before: until then the host's allocator is still growing its own pools.
+    """
+    for _ in range(machines):
         _use_one()
     before = _resident()
     for _ in range(machines):

@@ -127,13 +127,19 @@ def extensions(as_json: AsJson = False) -> None:
     if as_json:
         _print_json({"rows": rows})
         return
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    shown = Table()
-    for column in rows[0]:
-        shown.add_column(column.replace("_", " "), overflow="fold")
+    shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for column, value in rows[0].items():
+        # Only the device's name may be folded; eighty columns are enough for the rest.
+        shown.add_column(
+            column.replace("_", "\n"),
+            justify="right" if isinstance(value, int) else "left",
+            no_wrap=column != "device",
+        )
     for row in rows:
-        cells = row | {"object_sha256": row["object_sha256"][:12]}
+        cells = row | {"object_sha256": row["object_sha256"][:7]}
         shown.add_row(*map(str, cells.values()))
     _print(shown)
 

@@ -26,6 +26,9 @@ GATE_SIZE = 16
 BUSY_LIMIT = 50_000_000
 """Instructions that one entry into machine code may take before the system counts as hung."""
 
+GATE_WORK = 250
+"""What a pass through a gate counts of them: a loop of kernel calls or of stray ``hlt`` is a loop too."""
+
 
 class Hang(Exception):  # noqa: N818 - an event of the guest
     """The guest does not come back: it loops, or has halted with interrupts off."""
@@ -66,6 +69,7 @@ class Execution:
         self._text, self._capacity, self._count = text, capacity, 0
         self.trace: Callable[[str, tuple[Any, ...], Any], None] | None = None
         self.report: Callable[[str], None] = lambda message: None
+        self._passes = 0
         self._idle_at = 0
         self._return = self._place("ret_to_kernel", bytes((_HLT,)), lambda gate: self._no_caller)
         self._system_call = self._place("system_call", bytes((_HLT, _RET)), lambda gate: self._no_caller)
@@ -174,22 +178,26 @@ class Execution:
     def _run(self, eip: int) -> None:
         """Run from ``eip`` until the machine code returns to the kernel."""
         machine, cpu, gates = self.machine, self.machine.cpu, self.gates
-        entered_at = machine.clock.instructions
+        entered_at = self._work()
         while True:
-            left = BUSY_LIMIT - (machine.clock.instructions - max(entered_at, self._idle_at))
+            left = BUSY_LIMIT - (self._work() - max(entered_at, self._idle_at))
             if left <= 0:
-                raise Hang(f"machine code at {eip:08x} has run {BUSY_LIMIT} instructions without returning")
+                raise Hang(f"machine code at {eip:08x} does not return: {BUSY_LIMIT} instructions of work")
             if machine.run(eip, machine.clock.now + left) is Stop.DEADLINE:
                 eip = cpu.eip
                 continue
             at = cpu.eip - 1
             if at == self._return:
                 return
+            self._passes += 1
             gate = gates.get(at)
             if gate is None or at == self._idle:
                 eip = self._halted(cpu.eip)
                 continue
             eip = self._pass(gate)
+
+    def _work(self) -> int:
+        return self.machine.clock.instructions + GATE_WORK * self._passes
 
     def _pass(self, gate: Gate) -> int:
         """Do what an entry point stands for; what its Python meets is the guest's exception."""
@@ -242,7 +250,7 @@ class Execution:
         """
         machine, cpu = self.machine, self.machine.cpu
         # A task that sleeps inside machine code meanwhile is not busy.
-        self._idle_at = machine.clock.instructions
+        self._idle_at = self._work()
         while machine.clock.now < until:
             cpu.set("eflags", cpu.eflags | EFLAGS_IF)
             eip = self._idle

@@ -36,10 +36,21 @@ DOUBLE_FREE = """
 int init_module(void) { void *p = kmalloc(64, GFP_KERNEL); kfree(p); kfree(p); return 0; }
 """
 
-LOOP = """
+LOOPS = {
+    "of instructions": """
 #include <linux/module.h>
 int init_module(void) { for (;;) asm volatile(""); }
-"""
+""",
+    "of kernel calls": """
+#include <linux/module.h>
+#include <linux/delay.h>
+int init_module(void) { for (;;) udelay(1); }
+""",
+    "of stray hlt": """
+#include <linux/module.h>
+int init_module(void) { for (;;) asm volatile("hlt"); }
+""",
+}
 
 
 @pytest.fixture
@@ -134,9 +145,10 @@ def test_an_oops_panics_when_it_is_asked_to(lab: Lab) -> None:
         lab.insmod(extensions.build("broken.c", NULL_IN_INIT))
 
 
-def test_an_init_that_never_returns_is_a_hang(lab: Lab) -> None:
-    with pytest.raises(Hang, match="without returning"):
-        lab.insmod(extensions.build("broken.c", LOOP))
+@pytest.mark.parametrize("loop", LOOPS)
+def test_an_init_that_never_returns_is_a_hang(lab: Lab, loop: str) -> None:
+    with pytest.raises(Hang, match="does not return"):
+        lab.insmod(extensions.build("broken.c", LOOPS[loop]))
 
 
 def test_two_systems_fail_in_the_same_words() -> None:
