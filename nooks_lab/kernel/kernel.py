@@ -107,13 +107,13 @@ class Kernel:
         symbols, memory, types = self.image.symbols, self.memory, self.types
         pages = self.machine.memory.size >> 12
         mem_map = self.page_table.end
-        first_free = mem_map + pages * types.size("page") + 4095 & ~4095
+        self.first_free = mem_map + pages * types.size("page") + 4095 & ~4095
         memory.set_u32(symbols["mem_map"], phys_to_virt(mem_map))
         memory.set_u32(symbols["max_mapnr"], pages)
         self.pages = PageAllocator(
             types, memory, phys_to_virt(mem_map), symbols["free_area"], symbols["nr_free_pages"], pages
         )
-        self.pages.boot(first_free)
+        self.pages.boot(self.first_free)
         self.page_table.use_allocator(self.pages.get_zeroed_page)
         self.slab = SlabAllocator(types, memory, self.pages, symbols["malloc_sizes"], symbols["slab_redzone"])
         self.vmalloc = Vmalloc(types, memory, self.page_table, self.pages, self.slab, symbols["vmlist"])

@@ -271,6 +271,10 @@ class Scheduler:
             task.state = TASK_RUNNING
         return int(slept)
 
+    def init_waitqueue_head(self, q: int) -> None:
+        """Make an empty queue; for extensions it is an inline."""
+        init_list_head(self._memory, q + self._types.offset("__wait_queue_head", "task_list"))
+
     @export()
     def add_wait_queue(self, q: int, wait: int) -> None:
         """Put a waiter on a queue."""

@@ -4,12 +4,12 @@ A slab's first page says which cache and slab it belongs to (``page.list``), as 
 512 bytes and more have their slab's descriptor elsewhere, so that their pages hold nothing but objects.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 from nooks_lab.kernel.bug import KernelBug
 from nooks_lab.kernel.exports import export
 from nooks_lab.kernel.lists import init_list_head, list_add, list_del, list_empty, list_for_each
-from nooks_lab.kernel.page_alloc import JUNK, PageAllocator
+from nooks_lab.kernel.page_alloc import JUNK
 from nooks_lab.kernel.structs import Types
 from nooks_lab.machine.linear import LinearMemory
 from nooks_lab.machine.memory import PAGE_MASK, PAGE_SIZE
@@ -20,6 +20,22 @@ _END = 0xFFFF
 _PG_SLAB = 1 << 8
 _REDZONE = 8
 _RED = bytes.fromhex("a55a5aa5")
+
+
+class Pages(Protocol):
+    """What an allocator asks of the one below it, usually the kernel's page allocator."""
+
+    def alloc(self, order: int) -> int:
+        """Return 2**order pages, or 0."""
+
+    def free(self, address: int, order: int) -> None:
+        """Take them back."""
+
+    def page(self, address: int) -> int:
+        """``virt_to_page``."""
+
+    def in_direct_map(self, address: int) -> bool:
+        """Tell whether an address lies in RAM's direct map."""
 
 
 class SlabAllocator:
@@ -39,7 +55,7 @@ class SlabAllocator:
         self,
         types: Types,
         memory: LinearMemory,
-        pages: PageAllocator,
+        pages: Pages,
         caches: int,
         redzone: int,
         descriptors: "SlabAllocator | None" = None,

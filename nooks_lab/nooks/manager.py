@@ -1,31 +1,35 @@
-"""The isolation manager: joins the four functions at the kernel's hook points (paper, section 3.1)."""
+"""The isolation manager: joins the four functions at the kernel's hook points (paper, section 3.2)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from nooks_lab.kernel.exports import Signature
+from nooks_lab.kernel.errno import EIO
 from nooks_lab.kernel.kernel import Kernel
-from nooks_lab.kernel.modules import Module, ModuleError
+from nooks_lab.kernel.module import Module, ModuleError
+from nooks_lab.kernel.structs import Types
 from nooks_lab.machine.cpu import PAGE_FAULT
 from nooks_lab.machine.exceptions import NAMES
-from nooks_lab.nooks.copies import (
+from nooks_lab.nooks.interposition import Interposition
+from nooks_lab.nooks.isolation.domain import BadParameter, Domain
+from nooks_lab.nooks.isolation.page_tracker import Grant
+from nooks_lab.nooks.layouts import nooks_layouts
+from nooks_lab.nooks.recovery.manager import RecoveryManager
+from nooks_lab.nooks.recovery.policy import Policy
+from nooks_lab.nooks.recovery.record import Recovery
+from nooks_lab.nooks.tracking.tracker import ObjectTracker, TrackedObject
+from nooks_lab.nooks.wrappers.copies import (
     NET_DEVICE_OPS,
     NET_DEVICE_PRIVATE,
     NET_DEVICE_WRITABLE,
     SK_BUFF_WRITABLE,
+    OperationsCopy,
     StructCopy,
 )
-from nooks_lab.nooks.domain import Domain
-from nooks_lab.nooks.recovery import Recovery, RecoveryManager
-from nooks_lab.nooks.tracker import TYPES, ObjectTracker
-from nooks_lab.nooks.wrappers import memory, net, pci, tasks
-from nooks_lab.nooks.wrappers.declare import EXTENSION_WRAPPERS, KERNEL_WRAPPERS, LINKED_STRAIGHT_IN
-from nooks_lab.nooks.xpc import ExtensionFault, Xpc
+from nooks_lab.nooks.xpc.calls import ExtensionFault, Xpc
+from nooks_lab.nooks.xpc.deferred import DEFAULT_BATCH, DeferredCalls
 
-WRAPPER_MODULES = (memory, tasks, pci, net)
-"""Importing them declares their wrappers."""
-
-EIO = 5
+DOMAIN_PAGES = 32
+"""What a new domain takes at most: page tables, the page tracker's tables, a stack, the first heap pages."""
 
 
 class Nooks:
@@ -35,6 +39,10 @@ class Nooks:
     ----------
     kernel : Kernel
         A booted kernel without modules.
+    policy : Policy, optional
+        What recovery does, for each extension.
+    batch : int
+        How many deferred calls may wait in a queue, 1 to 64; 1 defers nothing.
     tracker, xpc, recovery : callable
         Make the mechanisms, so that an exercise can give its own.
     """
@@ -42,29 +50,42 @@ class Nooks:
     def __init__(
         self,
         kernel: Kernel,
-        tracker: Callable[[], ObjectTracker] = ObjectTracker,
+        policy: Policy | None = None,
+        batch: int = DEFAULT_BATCH,
+        tracker: Callable[[Kernel, Types], ObjectTracker] = ObjectTracker,
         xpc: Callable[[Kernel], Xpc] = Xpc,
-        recovery: Callable[["Nooks"], RecoveryManager] | None = None,
+        recovery: Callable[["Nooks"], RecoveryManager] = RecoveryManager,
     ) -> None:
-        self.kernel = kernel
-        self.tracker = tracker()
+        self.kernel, self.batch = kernel, batch
+        self.policy = policy or Policy()
+        self.types = Types(nooks_layouts(), kernel.memory)
+        self.tracker = tracker(kernel, self.types)
         self.xpc = xpc(kernel)
-        self.recovery = recovery(self) if recovery else RecoveryManager(self)
-        self.xpc.on_left = self.recovery.left
+        self.recovery = recovery(self)
         self.domains: list[Domain] = []
         self._numbers = 0
         self._domain_of: dict[str, Domain] = {}
-        self._kernel_gates: dict[str, int] = {}
-        self._entry_points: dict[str, int] = {}
-        self._idle_gates: dict[str, list[int]] = {}
-        self._gate_objects: dict[int, int] = {}
-        self._object_gates: dict[int, list[tuple[str, int]]] = {}
-        ops = (*NET_DEVICE_PRIVATE, *NET_DEVICE_OPS)
-        types, linear = kernel.types, kernel.memory
-        self.net_device = StructCopy(types, linear, "net_device", NET_DEVICE_WRITABLE, ops)
-        self.sk_buff = StructCopy(types, linear, "sk_buff", SK_BUFF_WRITABLE)
-        for name in KERNEL_WRAPPERS:
-            self._kernel_gates[name] = self._make_kernel_gate(name)
+        self._queues: dict[int, DeferredCalls] = {}
+        self._placing: Domain | None = None
+        self.interposition = Interposition(self)
+        self.entry_point = self.interposition.entry_point
+        self.object_entry_point = self.interposition.object_entry_point
+        self.release_entry_points = self.interposition.release_entry_points
+        self.net_device = OperationsCopy(
+            kernel.types,
+            kernel.memory,
+            "net_device",
+            NET_DEVICE_WRITABLE,
+            NET_DEVICE_PRIVATE,
+            NET_DEVICE_OPS,
+            self.entry_point,
+        )
+        self.sk_buff = StructCopy(kernel.types, kernel.memory, "sk_buff", SK_BUFF_WRITABLE)
+        self.interposition.add_delayed("copy back net_device", self._copy_back_device, 1)
+        self.interposition.add_delayed("refresh net_device", self._refresh_device, 1)
+        self.xpc.run_kernel_calls = self.interposition.run_kernel_calls
+        self.xpc.run_extension_calls = self.interposition.run_extension_calls
+        self.xpc.on_left = self.recovery.left
         hooks = kernel.hooks
         hooks.page_table_changed = self._page_table_changed
         hooks.kernel_entered = self.xpc.kernel_entered
@@ -83,6 +104,19 @@ class Nooks:
     def kernel_function(self, name: str) -> Callable[..., Any]:
         """Return the kernel function that a wrapper stands for."""
         return self.kernel.functions[name][0]
+
+    def loaded(self, domain: Domain) -> list[Module]:
+        """Return the modules of a domain that are in memory, in the order of their loading."""
+        modules = self.kernel.modules.loaded
+        return [modules[name] for name in domain.modules if name in modules]
+
+    def lines(self, domain: Domain) -> list[int]:
+        """Return the interrupt lines that a domain has handlers on."""
+        return [each.detail[0] for each in self.tracker.objects(domain) if each.type == "irqaction"]
+
+    def queues(self, domain: Domain) -> DeferredCalls:
+        """Return a domain's two queues of deferred calls."""
+        return self._queues[domain.number]
 
     # Isolation: page tables and the exception path
 
@@ -105,56 +139,33 @@ class Nooks:
             what += f": {access} {self.kernel.machine.cpu.get('cr2'):08x}"
         return f"{what} at {where}"
 
-    # Interposition
+    # Two versions of an object, and packets in and out
 
-    def _make_kernel_gate(self, name: str) -> int:
-        body = KERNEL_WRAPPERS[name]
-        _, mark, prototype = self.kernel.functions[name]
+    def copy_back_later(self, domain: Domain, device: TrackedObject) -> None:
+        """The extension may change its version from now on: copy it back at its next return to the kernel."""
+        self.interposition.defer_kernel_call(domain, "copy back net_device", device.extension)
 
-        def enter(*arguments: Any) -> Any:
-            return self.xpc.nooks_kernel_call(lambda domain: body(self, domain, *arguments))
+    def _copy_back_device(self, domain: Domain, extension: int) -> None:
+        device = self.tracker.find(domain, "net_device", extension)
+        if device is not None:
+            self.net_device.to_kernel(device.kernel, device.extension)
 
-        return self.kernel.execution.add_function(f"nooks_{name}", enter, Signature(prototype), mark.cycles)
+    def refresh_later(self, domain: Domain, device: TrackedObject) -> None:
+        """The kernel's version has changed: bring the extension's up to date before the extension runs again."""
+        self.interposition.defer_extension_call(domain, "refresh net_device", device.extension)
 
-    def _signature(self, kind: str) -> Signature:
-        struct, member = kind.split(".")
-        pointer = self.kernel.layouts.structs[struct].fields[member].type
-        assert pointer.target is not None
-        assert pointer.target.function is not None
-        return Signature(pointer.target.function)
+    def _refresh_device(self, domain: Domain, extension: int) -> None:
+        device = self.tracker.find(domain, "net_device", extension)
+        if device is not None:
+            self.kernel.net.view(extension).state = self.kernel.net.view(device.kernel).state
 
-    def entry_point(self, kind: str) -> int:
-        """Return the address of the extension wrapper of a function pointer (``struct.member``)."""
-        address = self._entry_points.get(kind)
-        if address is None:
-            body = EXTENSION_WRAPPERS[kind]
-            address = self.kernel.execution.add_function(
-                f"nooks_{kind}", lambda *arguments: body(self, *arguments), self._signature(kind)
-            )
-            self._entry_points[kind] = address
-        return address
+    def take_packet_back(self, domain: Domain, packet: TrackedObject) -> None:
+        """Revoke a packet's pages and free the extension's version."""
+        head, end, _ = packet.detail
+        domain.revoke(head, end - head)
+        domain.heap.free(packet.extension)
 
-    def object_entry_point(self, kind: str, kernel_object: int) -> int:
-        """Return a wrapper for one object, which its body gets first; for calls that do not name it."""
-        idle = self._idle_gates.setdefault(kind, [])
-        if idle:
-            address = idle.pop()
-        else:
-            body = EXTENSION_WRAPPERS[kind]
-
-            def enter(*arguments: Any) -> int:
-                return body(self, self._gate_objects[address], *arguments)
-
-            address = self.kernel.execution.add_function(f"nooks_{kind}", enter, self._signature(kind))
-        self._gate_objects[address] = kernel_object
-        self._object_gates.setdefault(kernel_object, []).append((kind, address))
-        return address
-
-    def release_entry_points(self, kernel_object: int) -> None:
-        """Give an object's wrappers back, for the next object."""
-        for kind, address in self._object_gates.pop(kernel_object, []):
-            self._idle_gates[kind].append(address)
-            del self._gate_objects[address]
+    # Calls and failures
 
     def call_extension(self, domain: Domain, otherwise: int, function: int, *arguments: int) -> int:
         """Call into a domain on the kernel's behalf; when it fails, the kernel goes on with ``otherwise``."""
@@ -165,6 +176,24 @@ class Nooks:
             return otherwise
         return result - (1 << 32) if result >> 31 and otherwise < 0 else result
 
+    def tolerates(self, domain: Domain, refused: BadParameter) -> bool:
+        """Tell whether policy has a refused parameter answered with an error code rather than recovery."""
+        if self.policy.of(domain.name).bad_parameter != "error":
+            return False
+        self.kernel.log(f"nooks: {domain.name}: {refused}\n")
+        return True
+
+    def over_limit(self, domain: Domain, limit: str) -> None:
+        """An extension uses more than it may; policy lets its request fail, or recovers it.
+
+        Raises
+        ------
+        ExtensionFault
+            When policy says recovery.
+        """
+        if self.policy.of(domain.name).resource_limit == "recover":
+            raise ExtensionFault(domain, f"resource limit: {limit}")
+
     def fail(self, domain: Domain, trigger: str) -> None:
         """An extension has failed; starts recovery, once.
 
@@ -172,34 +201,80 @@ class Nooks:
         """
         if domain.failed:
             return
-        domain.failed = True
-        if self.kernel.modules.loaded[domain.modules[0]].init_result is None:
+        domain.fail()
+        if self._starts(domain):
             self.kernel.log(f"nooks: {domain.name} failed in its init: {trigger}\n")
+            self.recovery.mask_lines(domain)
         else:
             self.kernel.log(f"nooks: {domain.name} failed: {trigger}\n")
             self.recovery.start(domain, trigger)
 
+    def _starts(self, domain: Domain) -> bool:
+        """Tell whether the init of a domain's only module has not returned yet."""
+        modules = self.loaded(domain)
+        return len(modules) == 1 and modules[0].init_result is None
+
+    def recover(self, name: str, reason: str = "asked for") -> None:
+        """Trigger recovery of an extension from outside (paper, section 3.2.4); its system must be running.
+
+        Raises
+        ------
+        LookupError
+            When no such extension is isolated.
+        """
+        domain = self._domain_of.get(name)
+        if domain is None:
+            there = ", ".join(sorted(self._domain_of)) or "none"
+            raise LookupError(f"no extension {name!r} runs in a domain; there are: {there}")
+        self.kernel.execution.system_call(lambda: self.fail(domain, reason))
+
     # The loader
 
-    def _module_placed(self, module: Module) -> None:
+    def place_in(self, domain: Domain | None) -> None:
+        """Where the next module is placed: in a domain that exists, or in one of its own."""
+        self._placing = domain
+
+    def new_domain(self, name: str) -> Domain:
+        """Make a protection domain.
+
+        Raises
+        ------
+        MemoryError
+            When there is not enough memory for its tables.
+        """
+        if self.kernel.pages.nr_free_pages < DOMAIN_PAGES:
+            raise MemoryError(f"no memory for a domain of {name}")
         self._numbers += 1
-        domain = Domain(self.kernel, self._numbers, module.name, modules=[module.name])
+        domain = Domain(self.kernel, self.types, self._numbers, name, self.policy.of(name).heap_pages)
         self.domains.append(domain)
+        self.tracker.enroll(domain)
+        self._queues[domain.number] = DeferredCalls(self.types, domain, self.batch)
+        return domain
+
+    def _module_placed(self, module: Module) -> None:
+        domain, self._placing = self._placing, None
+        if domain is None:
+            try:
+                domain = self.new_domain(module.name)
+            except MemoryError as error:
+                raise ModuleError(f"module {module.name}: {error}") from error
+        domain.modules.append(module.name)
         self._domain_of[module.name] = domain
 
-    def _bind_symbol(self, module: Module, name: str, address: int | None) -> int | None:
-        if address is None or name in LINKED_STRAIGHT_IN:
-            return address
-        gate = self._kernel_gates.get(name)
-        if gate is None:
-            raise ModuleError(f"module {module.name}: no wrapper for {name}")
-        return gate
+    def _bind_symbol(
+        self, module: Module, name: str, address: int | None, provider: Module | None
+    ) -> int | None:
+        if provider is None:
+            return self.interposition.bind(module, name, address)
+        if self._domain_of[module.name] is not self._domain_of.get(provider.name):
+            raise ModuleError(f"module {module.name}: no wrapper for {name} of module {provider.name}")
+        return address
 
     def _call_module(self, module: Module, call: Callable[[], int]) -> int:
         domain = self._domain_of[module.name]
         if module.init_result is None and module.image is not None:
             start, end = module.image.writable
-            domain.grant(start, end - start, "module data")
+            domain.grant(start, end - start, Grant.MODULE_DATA)
         try:
             return self.xpc.enter(domain, call)
         except ExtensionFault as fault:
@@ -207,16 +282,26 @@ class Nooks:
             return -EIO & 0xFFFFFFFF
 
     def _module_gone(self, module: Module) -> None:
-        domain = self._domain_of.pop(module.name)
-        if not self.recovery.owns(domain):
-            self.tracker.release(domain, TYPES)
+        domain = self._domain_of.pop(module.name, None)
+        if domain is None or self.recovery.owns(domain):
+            return
+        domain.modules.remove(module.name)
+        if not domain.modules:
+            self.recovery.release_everything(domain)
             self.dissolve(domain)
 
     def dissolve(self, domain: Domain) -> None:
         """End a domain: nothing is synchronised with it any more, and its memory is free."""
         self.domains.remove(domain)
+        self._queues.pop(domain.number).destroy()
+        self.tracker.dismiss(domain)
         domain.destroy()
 
     def domain_of(self, module: str) -> Domain | None:
         """Return the domain that a module runs in."""
         return self._domain_of.get(module)
+
+    def forget_modules(self, names: Iterable[str]) -> None:
+        """Modules of a failed domain are gone; their names are free for successors."""
+        for name in names:
+            self._domain_of.pop(name, None)

@@ -102,6 +102,11 @@ def function_ctype(function: FunctionType) -> CType:
     return CType("function", _spell(function.result, _spell_params(function)), 0, function=function)
 
 
+def spell_declaration(ctype: CType, name: str) -> str:
+    """Write the declaration of something of a type, as C does: ``int (*handler)(int)``."""
+    return _spell(ctype, name)
+
+
 def _spell(ctype: CType, declarator: str) -> str:
     """Write a type around a declarator, from the inside out as C does."""
     if ctype.kind == "pointer":

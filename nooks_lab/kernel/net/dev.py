@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from nooks_lab.kernel.errno import EEXIST, ENETDOWN, ENODEV, ENOMEM, EOPNOTSUPP
+from nooks_lab.kernel.errno import EEXIST, ENETDOWN, ENFILE, ENODEV, ENOMEM, EOPNOTSUPP
 from nooks_lab.kernel.exports import export
 from nooks_lab.kernel.net.skbuff import SocketBuffers
 from nooks_lab.kernel.slab import SlabAllocator
@@ -99,6 +99,16 @@ class NetDevices:
             self.ether_setup(dev)
         return address
 
+    @export(cycles=2_600)
+    def init_etherdev(self, dev: int, sizeof_priv: int) -> int:
+        """Allocate a device unless there is one, and register it; its driver fills in its functions later."""
+        address = dev or self.alloc_etherdev(sizeof_priv)
+        if address and self.register_netdev(address):
+            if not dev:
+                self._slab.free(address)
+            return 0
+        return address
+
     def ether_setup(self, dev: Any) -> None:
         """Fill a device's Ethernet parts."""
         dev.name = b"eth%d"
@@ -114,8 +124,10 @@ class NetDevices:
         if b"%d" in name:
             taken = {other.name for other in self.devices()}
             free = (name.replace(b"%d", b"%d" % i) for i in range(100))
-            name = next(candidate for candidate in free if candidate not in taken)
-            device.name = name
+            chosen = next((candidate for candidate in free if candidate not in taken), None)
+            if chosen is None:
+                return -ENFILE
+            device.name = chosen
         elif self.by_name(name.decode("latin-1")):
             return -EEXIST
         index = self._memory.u32(self._ifindex) + 1

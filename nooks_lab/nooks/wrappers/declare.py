@@ -1,64 +1,271 @@
-"""How a wrapper is declared: the kernel function or function pointer it stands for, and its body."""
+"""How a wrapper is declared: the C prototype it stands for, a decision for each pointer, and a body."""
 
+import inspect
+import keyword
+import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nooks_lab.nooks.tracking.object_types import TYPES, Transfer
+from nooks_lab.nooks.wrappers.decisions import Decision, Held, Writes
+from nooks_lab.toolchain.layouts import FunctionType, spell_declaration
+
 if TYPE_CHECKING:
-    from nooks_lab.nooks.domain import Domain
-    from nooks_lab.nooks.manager import Nooks
+    from nooks_lab.kernel.kernel import Kernel
 
 KernelBody = Callable[..., int | None]
-"""Takes the manager, the calling domain and the prototype's arguments."""
+"""Takes the manager, the calling domain and the prototype's arguments, each as its decision gives it."""
 
-KERNEL_WRAPPERS: dict[str, KernelBody] = {}
-EXTENSION_WRAPPERS: dict[str, Callable[..., int]] = {}
-
-LINKED_STRAIGHT_IN = frozenset(
-    [
-        "jiffies",
-        "current_task",
-        "mem_map",
-        "memcpy",
-        "memmove",
-        "memset",
-        "memcmp",
-        "strcpy",
-        "strncpy",
-        "strlen",
-        "strcmp",
-    ]
-)
-"""Read-only globals, and machine code that touches nothing but its arguments (paper, section 4.2)."""
+ExtensionBody = Callable[..., int]
+"""Takes the manager and the arguments that the kernel passes."""
 
 
-def kernel_wrapper(name: str) -> Callable[[KernelBody], KernelBody]:
-    """Declare the body of the wrapper of a kernel function."""
-
-    def declare(body: KernelBody) -> KernelBody:
-        KERNEL_WRAPPERS[name] = body
-        return body
-
-    return declare
+class WrapperError(ValueError):
+    """A wrapper that cannot be declared, or stands for no function of the kernel; one sentence that names it."""
 
 
-def extension_wrapper(name: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Declare the body of an extension wrapper; ``struct.member`` names the function pointer.
+@dataclass(frozen=True)
+class Deferral:
+    """A wrapper's call may wait for a later XPC (paper, section 4.1).
 
-    The body takes the manager and the arguments that the kernel passes.
+    Attributes
+    ----------
+    reason : str
+        Why nobody notices: no result is needed, and there is no visible side effect.
+    result : int or None
+        What the caller gets at once, from a function with a result that no caller looks at.
     """
 
-    def declare(body: Callable[..., int]) -> Callable[..., int]:
-        EXTENSION_WRAPPERS[name] = body
+    reason: str
+    result: int | None = None
+
+
+@dataclass(frozen=True)
+class KernelWrapper:
+    """The wrapper of a kernel function.
+
+    Attributes
+    ----------
+    prototype : str
+        The C declaration, in the compiler's spelling.
+    parameters : tuple of str
+        Names of its parameters.
+    """
+
+    name: str
+    prototype: str
+    parameters: tuple[str, ...]
+    decisions: dict[str, Decision]
+    body: KernelBody
+    deferral: Deferral | None = None
+
+
+@dataclass(frozen=True)
+class ExtensionWrapper:
+    """The wrapper of a function pointer ``struct.member``."""
+
+    kind: str
+    prototype: str
+    body: ExtensionBody
+
+
+KERNEL_WRAPPERS: dict[str, KernelWrapper] = {}
+EXTENSION_WRAPPERS: dict[str, ExtensionWrapper] = {}
+
+RUN_IN_PLACE = frozenset(
+    ["memcpy", "memmove", "memset", "memcmp", "strcpy", "strncpy", "strlen", "strcmp"]
+)
+"""Machine code that touches nothing but its arguments: the extension runs it in its own domain.
+
+Beside these, the kernel's global variables are linked straight in: the extension can read them where they are
+(paper, section 4.2).
+"""
+
+_PROTOTYPE = re.compile(r"^(?P<result>.*?[ *])(?P<name>\w+)\((?P<parameters>.*)\)$")
+_POINTER = re.compile(r"\*\w*$|\(\*\w+\)\(")
+
+
+def python_name(parameter: str) -> str:
+    """Return a C parameter's name as Python can use it."""
+    return parameter + "_" if keyword.iskeyword(parameter) else parameter
+
+
+@dataclass(frozen=True)
+class Prototype:
+    """A C prototype taken apart."""
+
+    name: str
+    result: str
+    parameters: tuple[str, ...] = field(default=())
+    pointers: frozenset[str] = field(default=frozenset())
+    variadic: bool = False
+
+
+def parse(prototype: str) -> Prototype:
+    """Take a declaration in the compiler's spelling apart.
+
+    Raises
+    ------
+    WrapperError
+        When it is none.
+    """
+    found = _PROTOTYPE.match(prototype)
+    if found is None:
+        raise WrapperError(f"{prototype!r} is no prototype of a C function")
+    names, pointers, variadic = [], set(), False
+    for parameter in _split(found["parameters"]):
+        if parameter == "...":
+            variadic = True
+        elif parameter != "void":
+            name = re.findall(r"\(\*(\w+)\)|(\w+)$", parameter)
+            if not name:
+                raise WrapperError(f"{prototype!r}: the parameter {parameter!r} has no name")
+            names.append(name[0][0] or name[0][1])
+            if _POINTER.search(parameter):
+                pointers.add(names[-1])
+    return Prototype(found["name"], found["result"].strip(), tuple(names), frozenset(pointers), variadic)
+
+
+def _split(parameters: str) -> list[str]:
+    """Split at the commas that are not within parentheses."""
+    parts, depth, start = [], 0, 0
+    for index, character in enumerate(parameters):
+        depth += (character == "(") - (character == ")")
+        if character == "," and not depth:
+            parts.append(parameters[start:index].strip())
+            start = index + 1
+    return [part for part in [*parts, parameters[start:].strip()] if part]
+
+
+def spell_prototype(name: str, function: FunctionType) -> str:
+    """Return the declaration of a kernel function in the spelling that wrappers use."""
+    parameters = [spell_declaration(ctype, parameter) for parameter, ctype in function.params]
+    parameters += ["..."] if function.variadic else []
+    return f"{spell_declaration(function.result, name)}({', '.join(parameters) or 'void'})"
+
+
+def kernel_wrapper(
+    prototype: str, *, deferral: Deferral | None = None, **decisions: Decision
+) -> Callable[[KernelBody], KernelBody]:
+    """Declare the wrapper of a kernel function.
+
+    Parameters
+    ----------
+    prototype : str
+        Its C declaration, as ``nooks-lab wrappers`` prints it.
+    deferral : Deferral, optional
+        That the call may wait, and why.
+    decisions
+        One for each parameter that is a pointer, by the parameter's name.
+
+    Raises
+    ------
+    WrapperError
+        When decisions and pointers do not match, the body has other parameters, or the deferral would change a
+        result.
+    """
+    parsed = parse(prototype)
+    by_name = {name: decisions.get(python_name(name)) for name in parsed.parameters}
+    strange = set(decisions) - {python_name(name) for name in parsed.parameters}
+    missing = [name for name in parsed.pointers if by_name[name] is None]
+    if strange or missing:
+        problem = (
+            f"there is no parameter {min(strange)}" if strange else f"the pointer {missing[0]} lacks a decision"
+        )
+        raise WrapperError(f"wrapper of {parsed.name}: {problem}")
+    decided = {name: decision for name, decision in by_name.items() if decision is not None}
+    if deferral is not None:
+        _check_deferral(parsed, decided, deferral)
+
+    def declare(body: KernelBody) -> KernelBody:
+        _check_body(parsed, body)
+        KERNEL_WRAPPERS[parsed.name] = KernelWrapper(
+            parsed.name, prototype, parsed.parameters, decided, body, deferral
+        )
         return body
 
     return declare
 
 
-def pass_through(function: str) -> KernelBody:
-    """A wrapper without pointers to check: the kernel function itself."""
+def _check_deferral(parsed: Prototype, decisions: dict[str, Decision], deferral: Deferral) -> None:
+    where = f"wrapper of {parsed.name}: it cannot be deferred, since"
+    if parsed.result != "void" and deferral.result is None:
+        raise WrapperError(f"{where} its caller gets a {parsed.result}, which is not known before the call")
+    if parsed.variadic or len(parsed.parameters) > 4:
+        raise WrapperError(f"{where} a queue has room for four arguments")
+    for name, decision in decisions.items():
+        if isinstance(decision, Writes):
+            raise WrapperError(f"{where} its caller sees what is written to {name}")
+        if isinstance(decision, Held) and not decision.ends and any(map(_copied, decision.kinds)):
+            raise WrapperError(f"{where} its caller sees what becomes of {name}")
 
-    def body(nooks: "Nooks", _domain: "Domain", *arguments: Any) -> int | None:
+
+def _copied(kind: str) -> bool:
+    return TYPES[kind].transfer is not Transfer.HANDLE
+
+
+def _check_body(parsed: Prototype, body: KernelBody) -> None:
+    takes = list(inspect.signature(body).parameters.values())
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in takes):
+        return
+    expected = 2 + len(parsed.parameters) + parsed.variadic
+    if len(takes) != expected:
+        raise WrapperError(
+            f"wrapper of {parsed.name}: its body takes {len(takes)} arguments, the prototype makes it {expected}"
+        )
+
+
+def extension_wrapper(kind: str, prototype: str) -> Callable[[ExtensionBody], ExtensionBody]:
+    """Declare the wrapper of a function pointer.
+
+    Parameters
+    ----------
+    kind : str
+        ``struct.member``.
+    prototype : str
+        The pointer's C type, as ``nooks-lab wrappers`` prints it.
+    """
+
+    def declare(body: ExtensionBody) -> ExtensionBody:
+        EXTENSION_WRAPPERS[kind] = ExtensionWrapper(kind, prototype, body)
+        return body
+
+    return declare
+
+
+def check_declarations(kernel: "Kernel") -> None:
+    """Compare every declared wrapper with the kernel's headers.
+
+    Raises
+    ------
+    WrapperError
+        When a wrapper stands for a function or function pointer that does not exist, or has another signature.
+    """
+    for name, wrapper in KERNEL_WRAPPERS.items():
+        if name not in kernel.functions:
+            raise WrapperError(f"wrapper of {name}: the kernel has no such function")
+        prototype = spell_prototype(name, kernel.functions[name][2])
+        if wrapper.prototype != prototype:
+            raise WrapperError(f"wrapper of {name}: it is declared as {wrapper.prototype!r}, and is {prototype!r}")
+    for kind, entry in EXTENSION_WRAPPERS.items():
+        struct, _, member = kind.partition(".")
+        layout = kernel.layouts.structs.get(struct)
+        if layout is None or member not in layout.fields:
+            raise WrapperError(f"wrapper of {kind}: the kernel's headers have no such function pointer")
+        if entry.prototype != layout.fields[member].type.name:
+            raise WrapperError(
+                f"wrapper of {kind}: it is declared as {entry.prototype!r}, "
+                f"and is {layout.fields[member].type.name!r}"
+            )
+
+
+def pass_through(prototype: str, **decisions: Decision) -> None:
+    """Declare a wrapper whose body is the kernel function itself."""
+    function = parse(prototype).name
+
+    def body(nooks: Any, _domain: Any, *arguments: Any) -> int | None:
         result: int | None = nooks.kernel_function(function)(*arguments)
         return result
 
-    return kernel_wrapper(function)(body)
+    kernel_wrapper(prototype, **decisions)(body)

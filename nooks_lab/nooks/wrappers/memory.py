@@ -1,100 +1,122 @@
-"""Memory: the domain's private heap, vmalloc areas, device registers, user memory."""
+"""Memory: the domain's private heap, pages, vmalloc areas, device registers, user memory, strings."""
 
 from typing import TYPE_CHECKING
 
 from nooks_lab.kernel.exports import VaList
 from nooks_lab.kernel.format import vsprintf
-from nooks_lab.nooks.domain import BadParameter, Domain
-from nooks_lab.nooks.tracker import TrackedObject
+from nooks_lab.machine.memory import PAGE_SIZE
+from nooks_lab.nooks.isolation.domain import BadParameter, Domain
+from nooks_lab.nooks.isolation.page_tracker import Grant
+from nooks_lab.nooks.tracking.object_types import TYPES
+from nooks_lab.nooks.tracking.tracker import TrackedObject
+from nooks_lab.nooks.wrappers.decisions import Body, Reads, Text, Writes, held
 from nooks_lab.nooks.wrappers.declare import kernel_wrapper, pass_through
 
 if TYPE_CHECKING:
     from nooks_lab.nooks.manager import Nooks
 
-pass_through("printk")
+_LARGEST_ORDER = 9
+
+pass_through("int printk(char *fmt, ...)", fmt=Text())
 
 
-@kernel_wrapper("kmalloc")
+def end(nooks: "Nooks", domain: Domain, tracked: TrackedObject) -> None:
+    """End an object's lifetime: forget it and give it back."""
+    nooks.tracker.remove(tracked)
+    TYPES[tracked.type].release(nooks, domain, tracked)
+
+
+@kernel_wrapper("void *kmalloc(unsigned int size, int flags)")
 def kmalloc(nooks: "Nooks", domain: Domain, size: int, flags: int) -> int:
     """Allocate from the domain's heap, whose pages it may write."""
+    refused = domain.heap.pages.refused
     address = domain.heap.alloc(size)
     if address:
-        nooks.tracker.add(domain, "heap block", address, address, lambda o: domain.heap.free(o.kernel))
+        nooks.tracker.add(domain, "heap block", address, address)
+    elif domain.heap.pages.refused > refused:
+        nooks.over_limit(domain, f"heap of {domain.heap.pages.limit} pages")
     return address
 
 
-@kernel_wrapper("kfree")
-def kfree(nooks: "Nooks", domain: Domain, objp: int) -> None:
+@kernel_wrapper("void kfree(void *objp)", objp=held("heap block", "net_device", null=True, ends=True))
+def kfree(nooks: "Nooks", domain: Domain, objp: TrackedObject | None) -> None:
     """Free a heap block or a net_device; anything else is a bad parameter, a double free included."""
-    if not objp:
+    if objp is not None:
+        end(nooks, domain, objp)
+
+
+@kernel_wrapper("unsigned long __get_free_pages(unsigned int gfp_mask, unsigned int order)")
+def get_free_pages(nooks: "Nooks", domain: Domain, gfp_mask: int, order: int) -> int:
+    """Allocate whole pages and grant them."""
+    address = nooks.kernel.pages.alloc(order) if order <= _LARGEST_ORDER else 0
+    if address:
+        domain.grant(address, PAGE_SIZE << order, Grant.HEAP)
+        nooks.tracker.add(domain, "pages", address, address, order)
+    return address
+
+
+@kernel_wrapper("void free_pages(unsigned long addr, unsigned int order)", addr=held("pages", null=True, ends=True))
+def free_pages(nooks: "Nooks", domain: Domain, addr: TrackedObject | None, order: int) -> None:
+    """Free whole pages; the order must be the one they were allocated with."""
+    if addr is None:
         return
-    tracked = nooks.tracker.find(domain, "heap block", objp) or nooks.tracker.find(domain, "net_device", objp)
-    if tracked is None:
-        raise BadParameter(f"kfree: {objp:08x} is no object of domain {domain.name}")
-    nooks.tracker.remove(domain, tracked)
-    tracked.release(tracked)
+    if addr.detail[0] != order:
+        raise BadParameter(f"free_pages: {addr.kernel:08x} has order {addr.detail[0]}, not {order}")
+    end(nooks, domain, addr)
 
 
-@kernel_wrapper("vmalloc")
+@kernel_wrapper("void *vmalloc(unsigned long size)")
 def vmalloc(nooks: "Nooks", domain: Domain, size: int) -> int:
     """Allocate an area and grant its pages."""
     address = nooks.kernel.vmalloc.alloc(size)
     if address:
-        domain.grant(address, size, "heap")
-        nooks.tracker.add(domain, "vmalloc area", address, address, lambda o: _vfree(nooks, o))
+        domain.grant(address, size, Grant.HEAP)
+        nooks.tracker.add(domain, "vmalloc area", address, address)
     return address
 
 
-@kernel_wrapper("vfree")
-def vfree(nooks: "Nooks", domain: Domain, addr: int) -> None:
+@kernel_wrapper("void vfree(void *addr)", addr=held("vmalloc area", null=True, ends=True))
+def vfree(nooks: "Nooks", domain: Domain, addr: TrackedObject | None) -> None:
     """Free an area of the domain's."""
-    if addr:
-        tracked = nooks.tracker.check(domain, "vmalloc area", addr, "vfree")
-        nooks.tracker.remove(domain, tracked)
-        tracked.release(tracked)
+    if addr is not None:
+        end(nooks, domain, addr)
 
 
-def _vfree(nooks: "Nooks", tracked: TrackedObject) -> None:
-    nooks.kernel.vmalloc.free(tracked.kernel)
-
-
-@kernel_wrapper("ioremap")
+@kernel_wrapper("void *ioremap(unsigned long offset, unsigned long size)")
 def ioremap(nooks: "Nooks", domain: Domain, offset: int, size: int) -> int:
     """Map device registers and grant them; RAM is none of a device's registers."""
     if offset < nooks.kernel.machine.memory.size:
         raise BadParameter(f"ioremap: {offset:08x} is RAM")
     address = nooks.kernel.vmalloc.ioremap(offset, size)
     if address:
-        domain.grant(address, size, "device registers")
-        nooks.tracker.add(
-            domain, "ioremap area", address, address, lambda o: nooks.kernel.vmalloc.iounmap(o.kernel)
-        )
+        domain.grant(address, size, Grant.DEVICE_REGISTERS)
+        nooks.tracker.add(domain, "ioremap area", address, address)
     return address
 
 
-@kernel_wrapper("iounmap")
-def iounmap(nooks: "Nooks", domain: Domain, addr: int) -> None:
+@kernel_wrapper("void iounmap(void *addr)", addr=held("ioremap area", ends=True))
+def iounmap(nooks: "Nooks", domain: Domain, addr: TrackedObject) -> None:
     """Unmap device registers."""
-    tracked = nooks.tracker.check(domain, "ioremap area", addr, "iounmap")
-    nooks.tracker.remove(domain, tracked)
-    tracked.release(tracked)
+    end(nooks, domain, addr)
 
 
-@kernel_wrapper("copy_to_user")
-def copy_to_user(nooks: "Nooks", domain: Domain, to: int, from_: int, n: int) -> int:
-    """Copy to user memory from what the extension can read."""
-    domain.read(from_, n, "copy_to_user")
-    return nooks.kernel.user.copy_to_user(to, from_, n)
+pass_through(
+    "unsigned long copy_to_user(void *to, void *from, unsigned long n)",
+    to=Body("a user's address, which copy_to_user itself checks"),
+    from_=Reads("n"),
+)
+pass_through(
+    "unsigned long copy_from_user(void *to, void *from, unsigned long n)",
+    to=Writes("n"),
+    from_=Body("a user's address, which copy_from_user itself checks"),
+)
 
 
-@kernel_wrapper("copy_from_user")
-def copy_from_user(nooks: "Nooks", domain: Domain, to: int, from_: int, n: int) -> int:
-    """Copy from user memory to what the extension may write."""
-    domain.check_writable(to, n, "copy_from_user")
-    return nooks.kernel.user.copy_from_user(to, from_, n)
-
-
-@kernel_wrapper("sprintf")
+@kernel_wrapper(
+    "int sprintf(char *buf, char *fmt, ...)",
+    buf=Body("how long the text is shows only when it is formatted"),
+    fmt=Text(),
+)
 def sprintf(nooks: "Nooks", domain: Domain, buf: int, fmt: int, arguments: VaList) -> int:
     """Format into a buffer of the extension's."""
     text = vsprintf(nooks.kernel.memory, nooks.kernel.memory.string(fmt), arguments)
@@ -103,9 +125,7 @@ def sprintf(nooks: "Nooks", domain: Domain, buf: int, fmt: int, arguments: VaLis
     return len(text)
 
 
-@kernel_wrapper("snprintf")
+@kernel_wrapper("int snprintf(char *buf, unsigned int size, char *fmt, ...)", buf=Writes("size"), fmt=Text())
 def snprintf(nooks: "Nooks", domain: Domain, buf: int, size: int, fmt: int, arguments: VaList) -> int:
     """Format into a buffer of the extension's of ``size`` bytes."""
-    if size:
-        domain.check_writable(buf, size, "snprintf")
     return nooks.kernel.printk.snprintf(buf, size, fmt, arguments)

@@ -6,197 +6,191 @@ A ``pci_dev`` is handed out as it is: the domain can read it, and changes it onl
 from typing import TYPE_CHECKING
 
 from nooks_lab.kernel.errno import EBUSY, EIO, ENOMEM
-from nooks_lab.kernel.lists import list_del
-from nooks_lab.kernel.page_table import virt_to_phys
 from nooks_lab.machine.memory import PAGE_SIZE
-from nooks_lab.nooks.domain import BadParameter, Domain
-from nooks_lab.nooks.tracker import TrackedObject
-from nooks_lab.nooks.wrappers.declare import extension_wrapper, kernel_wrapper
+from nooks_lab.nooks.isolation.domain import BadParameter, Domain
+from nooks_lab.nooks.isolation.page_tracker import Grant
+from nooks_lab.nooks.tracking.tracker import TrackedObject
+from nooks_lab.nooks.tracking.types.pci import free_driver
+from nooks_lab.nooks.wrappers.decisions import Body, Cookie, Reads, Text, Writes, held
+from nooks_lab.nooks.wrappers.declare import Deferral, extension_wrapper, kernel_wrapper, parse
+from nooks_lab.nooks.wrappers.memory import end
 
 if TYPE_CHECKING:
     from nooks_lab.nooks.manager import Nooks
 
+_DEVICE = held("pci_dev")
 
-@kernel_wrapper("pci_register_driver")
+
+@kernel_wrapper("int pci_register_driver(struct pci_driver *drv)", drv=Reads("pci_driver"))
 def pci_register_driver(nooks: "Nooks", domain: Domain, drv: int) -> int:
     """Register the kernel's version of the driver struct, its pointers replaced by wrappers."""
     kernel, types = nooks.kernel, nooks.kernel.types
+    if nooks.tracker.find(domain, "pci_driver", drv) is not None:
+        raise BadParameter(f"pci_register_driver: {drv:08x} is registered already")
     size = types.size("pci_driver")
-    data = domain.read(drv, size, "pci_register_driver")
     version = kernel.slab.zalloc(size)
     if not version:
         return -ENOMEM
-    kernel.memory.write(version, data)
-    driver, own = types.view("pci_driver", version), types.view("pci_driver", drv)
-    detail = own.probe, own.remove
+    kernel.memory.write(version, kernel.memory.read(drv, size))
+    driver = types.view("pci_driver", version)
     driver.probe = nooks.object_entry_point("pci_driver.probe", version)
     driver.remove = nooks.object_entry_point("pci_driver.remove", version)
-    nooks.tracker.add(domain, "pci_driver", version, drv, lambda o: _drop_driver(nooks, o), detail)
+    nooks.tracker.add(domain, "pci_driver", version, drv)
     return kernel.pci.pci_register_driver(version)
 
 
-def _drop_driver(nooks: "Nooks", tracked: TrackedObject) -> None:
-    """Take a dead driver from its devices without calling it."""
-    kernel = nooks.kernel
-    driver = kernel.types.view("pci_driver", tracked.kernel)
-    list_del(kernel.memory, driver.node.address)
-    for dev in kernel.pci.devices():
-        if dev.driver == tracked.kernel:
-            dev.driver = dev.driver_data = 0
-    _free_driver(nooks, tracked)
-
-
-def _free_driver(nooks: "Nooks", tracked: TrackedObject) -> None:
-    nooks.release_entry_points(tracked.kernel)
-    nooks.kernel.slab.free(tracked.kernel)
-
-
-@kernel_wrapper("pci_unregister_driver")
-def pci_unregister_driver(nooks: "Nooks", domain: Domain, drv: int) -> None:
+@kernel_wrapper("void pci_unregister_driver(struct pci_driver *drv)", drv=held("pci_driver", ends=True))
+def pci_unregister_driver(nooks: "Nooks", domain: Domain, drv: TrackedObject) -> None:
     """Unregister; the driver's remove is called for its devices."""
-    tracked = nooks.tracker.check(domain, "pci_driver", drv, "pci_unregister_driver")
-    nooks.kernel.pci.pci_unregister_driver(tracked.kernel)
-    nooks.tracker.remove(domain, tracked)
-    _free_driver(nooks, tracked)
+    nooks.kernel.pci.pci_unregister_driver(drv.kernel)
+    nooks.tracker.remove(drv)
+    free_driver(nooks, domain, drv)
 
 
-def _nothing_to_undo(_tracked: TrackedObject) -> None:
-    """To hold a device, or a DMA mapping without an IOMMU, takes nothing that could be given back."""
-
-
-@extension_wrapper("pci_driver.probe")
+@extension_wrapper("pci_driver.probe", "int (*)(struct pci_dev *, struct pci_device_id *)")
 def probe(nooks: "Nooks", driver: int, dev: int, id_: int) -> int:
     """Offer a device to a driver; while it has it, the device is one of its objects."""
-    held = nooks.tracker.by_kernel("pci_driver", driver)
-    if held is None:
+    held_by = nooks.tracker.by_kernel("pci_driver", driver)
+    if held_by is None or held_by[0].failed:
         return -EIO
-    domain, tracked = held
-    handed = nooks.tracker.add(domain, "pci_dev", dev, dev, _nothing_to_undo)
-    result = nooks.call_extension(domain, -EIO, tracked.detail[0], dev, id_)
-    if result and nooks.tracker.find(domain, "pci_dev", dev) is handed and not domain.failed:
-        nooks.tracker.remove(domain, handed)
+    domain, tracked = held_by
+    handed = nooks.tracker.add(domain, "pci_dev", dev, dev)
+    function = nooks.kernel.types.view("pci_driver", tracked.extension).probe
+    with nooks.tracker.call_object(domain, "pci_device_id", id_, id_):
+        result = nooks.call_extension(domain, -EIO, function, dev, id_)
+    if result and not domain.failed and nooks.tracker.find(domain, "pci_dev", dev) == handed:
+        nooks.tracker.remove(handed)
     return result
 
 
-@extension_wrapper("pci_driver.remove")
+@extension_wrapper("pci_driver.remove", "void (*)(struct pci_dev *)")
 def remove(nooks: "Nooks", driver: int, dev: int) -> int:
     """Take a device from its driver."""
-    held = nooks.tracker.by_kernel("pci_driver", driver)
-    if held is None:
+    held_by = nooks.tracker.by_kernel("pci_driver", driver)
+    if held_by is None or held_by[0].failed:
         return 0
-    domain, tracked = held
-    result = nooks.call_extension(domain, 0, tracked.detail[1], dev)
+    domain, tracked = held_by
+    function = nooks.kernel.types.view("pci_driver", tracked.extension).remove
+    result = nooks.call_extension(domain, 0, function, dev)
     handed = nooks.tracker.find(domain, "pci_dev", dev)
     if handed is not None and not domain.failed:
-        nooks.tracker.remove(domain, handed)
+        nooks.tracker.remove(handed)
     return result
 
 
-def _checked(function: str) -> None:
-    """A function whose only pointer is the device."""
+def _on_device(prototype: str) -> None:
+    """A function whose only object is the device."""
+    parsed = parse(prototype)
 
-    @kernel_wrapper(function)
-    def body(nooks: "Nooks", domain: Domain, dev: int, *arguments: int) -> int | None:
-        nooks.tracker.check(domain, "pci_dev", dev, function)
-        result: int | None = nooks.kernel_function(function)(dev, *arguments)
+    def body(nooks: "Nooks", domain: Domain, dev: TrackedObject, *arguments: int) -> int | None:
+        result: int | None = nooks.kernel_function(parsed.name)(dev.kernel, *arguments)
         return result
 
-
-for _name in (
-    "pci_enable_device",
-    "pci_disable_device",
-    "pci_set_master",
-    "pci_set_dma_mask",
-    "pci_set_drvdata",
-    "pci_write_config_byte",
-    "pci_write_config_word",
-    "pci_write_config_dword",
-):
-    _checked(_name)
+    kernel_wrapper(prototype, **{parsed.parameters[0]: _DEVICE})(body)
 
 
-def _config_read(function: str, size: int) -> None:
-    @kernel_wrapper(function)
-    def body(nooks: "Nooks", domain: Domain, dev: int, where: int, val: int) -> int:
-        nooks.tracker.check(domain, "pci_dev", dev, function)
-        domain.check_writable(val, size, function)
-        return int(nooks.kernel_function(function)(dev, where, val))
+_on_device("int pci_enable_device(struct pci_dev *dev)")
+_on_device("void pci_disable_device(struct pci_dev *dev)")
+_on_device("void pci_set_master(struct pci_dev *dev)")
+_on_device("int pci_set_dma_mask(struct pci_dev *dev, unsigned int mask)")
+_on_device("int pci_write_config_byte(struct pci_dev *dev, int where, unsigned char val)")
+_on_device("int pci_write_config_word(struct pci_dev *dev, int where, unsigned short val)")
+_on_device("int pci_write_config_dword(struct pci_dev *dev, int where, unsigned int val)")
 
 
-for _name, _size in (("byte", 1), ("word", 2), ("dword", 4)):
-    _config_read(f"pci_read_config_{_name}", _size)
+@kernel_wrapper("void pci_set_drvdata(struct pci_dev *pdev, void *data)", pdev=_DEVICE, data=Cookie())
+def pci_set_drvdata(nooks: "Nooks", domain: Domain, pdev: TrackedObject, data: int) -> None:
+    """Keep the driver's pointer with its device."""
+    nooks.kernel.pci.pci_set_drvdata(pdev.kernel, data)
 
 
-@kernel_wrapper("pci_request_regions")
-def pci_request_regions(nooks: "Nooks", domain: Domain, pdev: int, res_name: int) -> int:
+def _reads_config(size: int, prototype: str) -> None:
+    function = parse(prototype).name
+
+    def body(nooks: "Nooks", domain: Domain, dev: TrackedObject, where: int, val: int) -> int:
+        return int(nooks.kernel_function(function)(dev.kernel, where, val))
+
+    kernel_wrapper(prototype, dev=_DEVICE, val=Writes(size))(body)
+
+
+_reads_config(1, "int pci_read_config_byte(struct pci_dev *dev, int where, unsigned char *val)")
+_reads_config(2, "int pci_read_config_word(struct pci_dev *dev, int where, unsigned short *val)")
+_reads_config(4, "int pci_read_config_dword(struct pci_dev *dev, int where, unsigned int *val)")
+
+
+@kernel_wrapper("int pci_request_regions(struct pci_dev *pdev, char *res_name)", pdev=_DEVICE, res_name=Text())
+def pci_request_regions(nooks: "Nooks", domain: Domain, pdev: TrackedObject, res_name: int) -> int:
     """Claim a device's regions; what a failed domain still holds of it passes to its successor."""
-    nooks.tracker.check(domain, "pci_dev", pdev, "pci_request_regions")
-    domain.read(res_name, 1, "pci_request_regions")
-    result = nooks.kernel.pci.pci_request_regions(pdev, res_name)
+    result = nooks.kernel.pci.pci_request_regions(pdev.kernel, res_name)
     if result == -EBUSY:
-        held = nooks.tracker.by_kernel("pci regions", pdev)
-        if held is None or not held[0].failed:
+        held_by = nooks.tracker.by_kernel("pci regions", pdev.kernel)
+        if held_by is None or not held_by[0].failed:
             return result
-        nooks.tracker.remove(*held)
+        nooks.tracker.remove(held_by[1])
         result = 0
     if result == 0:
-        nooks.tracker.add(
-            domain, "pci regions", pdev, pdev, lambda o: nooks.kernel.pci.pci_release_regions(o.kernel)
-        )
+        nooks.tracker.add(domain, "pci regions", pdev.kernel, pdev.extension)
     return result
 
 
-@kernel_wrapper("pci_release_regions")
-def pci_release_regions(nooks: "Nooks", domain: Domain, pdev: int) -> None:
+@kernel_wrapper("void pci_release_regions(struct pci_dev *pdev)", pdev=held("pci regions", ends=True))
+def pci_release_regions(nooks: "Nooks", domain: Domain, pdev: TrackedObject) -> None:
     """Give a device's regions back."""
-    tracked = nooks.tracker.check(domain, "pci regions", pdev, "pci_release_regions")
-    nooks.tracker.remove(domain, tracked)
-    tracked.release(tracked)
+    end(nooks, domain, pdev)
 
 
-@kernel_wrapper("pci_alloc_consistent")
-def pci_alloc_consistent(nooks: "Nooks", domain: Domain, hwdev: int, size: int, dma_handle: int) -> int:
+@kernel_wrapper(
+    "void *pci_alloc_consistent(struct pci_dev *hwdev, unsigned int size, unsigned int *dma_handle)",
+    hwdev=_DEVICE,
+    dma_handle=Writes(4),
+)
+def pci_alloc_consistent(nooks: "Nooks", domain: Domain, hwdev: TrackedObject, size: int, dma_handle: int) -> int:
     """Allocate memory for a device and grant it."""
-    nooks.tracker.check(domain, "pci_dev", hwdev, "pci_alloc_consistent")
-    domain.check_writable(dma_handle, 4, "pci_alloc_consistent")
-    address = nooks.kernel.pci.pci_alloc_consistent(hwdev, size, dma_handle)
+    address = nooks.kernel.pci.pci_alloc_consistent(hwdev.kernel, size, dma_handle)
     if address:
-        domain.grant(address, size, "dma")
-
-        def release(tracked: TrackedObject) -> None:
-            domain.revoke(address, size)
-            nooks.kernel.pci.pci_free_consistent(hwdev, size, address, virt_to_phys(address))
-
-        nooks.tracker.add(domain, "consistent memory", address, address, release, size)
+        domain.grant(address, size, Grant.DMA)
+        nooks.tracker.add(domain, "consistent memory", address, address, size, hwdev.kernel)
     return address
 
 
-@kernel_wrapper("pci_free_consistent")
+@kernel_wrapper(
+    "void pci_free_consistent(struct pci_dev *hwdev, unsigned int size, void *vaddr, unsigned int dma_handle)",
+    hwdev=_DEVICE,
+    vaddr=held("consistent memory", ends=True),
+)
 def pci_free_consistent(
-    nooks: "Nooks", domain: Domain, hwdev: int, size: int, vaddr: int, dma_handle: int
+    nooks: "Nooks", domain: Domain, hwdev: TrackedObject, size: int, vaddr: TrackedObject, dma_handle: int
 ) -> None:
     """Free memory of a device's; the size must be the one it was allocated with."""
-    tracked = nooks.tracker.check(domain, "consistent memory", vaddr, "pci_free_consistent")
-    if tracked.detail != size:
-        raise BadParameter(f"pci_free_consistent: {vaddr:08x} has {tracked.detail} bytes, not {size}")
-    nooks.tracker.remove(domain, tracked)
-    tracked.release(tracked)
+    if vaddr.detail[0] != size:
+        raise BadParameter(f"pci_free_consistent: {vaddr.kernel:08x} has {vaddr.detail[0]} bytes, not {size}")
+    end(nooks, domain, vaddr)
 
 
-@kernel_wrapper("pci_map_single")
-def pci_map_single(nooks: "Nooks", domain: Domain, hwdev: int, ptr: int, size: int, direction: int) -> int:
+@kernel_wrapper(
+    "unsigned int pci_map_single(struct pci_dev *hwdev, void *ptr, unsigned int size, int direction)",
+    hwdev=_DEVICE,
+    ptr=Body("the whole buffer must be the domain's"),
+)
+def pci_map_single(
+    nooks: "Nooks", domain: Domain, hwdev: TrackedObject, ptr: int, size: int, direction: int
+) -> int:
     """Give the bus address of a buffer that the extension holds."""
-    nooks.tracker.check(domain, "pci_dev", hwdev, "pci_map_single")
     if not domain.may_write(ptr, min(size, PAGE_SIZE << 5)):
         raise BadParameter(f"pci_map_single: {ptr:08x} is no buffer of domain {domain.name}")
-    bus = nooks.kernel.pci.pci_map_single(hwdev, ptr, size, direction)
-    nooks.tracker.add(domain, "dma mapping", bus, bus, _nothing_to_undo, size)
+    bus = nooks.kernel.pci.pci_map_single(hwdev.kernel, ptr, size, direction)
+    nooks.tracker.add(domain, "dma mapping", bus, bus, size)
     return bus
 
 
-@kernel_wrapper("pci_unmap_single")
+@kernel_wrapper(
+    "void pci_unmap_single(struct pci_dev *hwdev, unsigned int dma_addr, unsigned int size, int direction)",
+    deferral=Deferral("without an IOMMU it changes nothing that anybody could see"),
+    hwdev=_DEVICE,
+    dma_addr=held("dma mapping", ends=True),
+)
 def pci_unmap_single(
-    nooks: "Nooks", domain: Domain, hwdev: int, dma_addr: int, size: int, direction: int
+    nooks: "Nooks", domain: Domain, hwdev: TrackedObject, dma_addr: TrackedObject, size: int, direction: int
 ) -> None:
     """End a DMA mapping."""
-    nooks.tracker.remove(domain, nooks.tracker.check(domain, "dma mapping", dma_addr, "pci_unmap_single"))
+    nooks.tracker.remove(dma_addr)

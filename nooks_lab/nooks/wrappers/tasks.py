@@ -1,20 +1,138 @@
-"""Tasks, delays, timers, interrupts and the module's own use count."""
+"""Tasks, sleeping and waking, delays, timers, interrupts, I/O regions and the module's own use count."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nooks_lab.kernel.errno import ENOMEM
-from nooks_lab.nooks.domain import BadParameter, Domain
-from nooks_lab.nooks.tracker import TrackedObject
-from nooks_lab.nooks.wrappers.declare import extension_wrapper, kernel_wrapper, pass_through
+from nooks_lab.machine.paging import PageFault
+from nooks_lab.nooks.isolation.domain import BadParameter, Domain
+from nooks_lab.nooks.tracking.tracker import TrackedObject
+from nooks_lab.nooks.tracking.types.tasks import drop_timer
+from nooks_lab.nooks.wrappers.decisions import Body, Callback, Cookie, Text, Writes, held
+from nooks_lab.nooks.wrappers.declare import extension_wrapper, kernel_wrapper, parse, pass_through
+from nooks_lab.nooks.wrappers.memory import end
 
 if TYPE_CHECKING:
     from nooks_lab.nooks.manager import Nooks
 
-for _name in ("__udelay", "schedule", "schedule_timeout"):
-    pass_through(_name)
+pass_through("void __udelay(unsigned long usecs)")
+
+# Sleeping.  While a task sleeps in the kernel, its extension is not busy.
 
 
-@kernel_wrapper("set_task_state")
+def _sleeping(nooks: "Nooks", sleep: Callable[[], int | None]) -> int | None:
+    clock = nooks.kernel.machine.clock
+    begun = clock.now
+    try:
+        return sleep()
+    finally:
+        nooks.xpc.slept(clock.now - begun)
+
+
+def _sleeps(prototype: str) -> None:
+    function = parse(prototype).name
+
+    def body(nooks: "Nooks", domain: Domain, *arguments: int) -> int | None:
+        return _sleeping(nooks, lambda: nooks.kernel_function(function)(*arguments))
+
+    kernel_wrapper(prototype)(body)
+
+
+_sleeps("void schedule(void)")
+_sleeps("long schedule_timeout(long timeout)")
+
+
+def _sleeps_on(prototype: str) -> None:
+    """A function that sleeps on a queue of the extension's; the kernel sleeps on its own version of it."""
+    function = parse(prototype).name
+
+    def body(nooks: "Nooks", domain: Domain, q: int, *arguments: int) -> int | None:
+        queue = _queue(nooks, domain, q)
+        _show_waiters(nooks, q, queue, anyone=True)
+        try:
+            return _sleeping(nooks, lambda: nooks.kernel_function(function)(queue, *arguments))
+        finally:
+            _show_waiters(nooks, q, queue)
+
+    kernel_wrapper(prototype, q=Writes("__wait_queue_head"))(body)
+
+
+_sleeps_on("void sleep_on(struct __wait_queue_head *q)")
+_sleeps_on("void interruptible_sleep_on(struct __wait_queue_head *q)")
+_sleeps_on("long sleep_on_timeout(struct __wait_queue_head *q, long timeout)")
+_sleeps_on("long interruptible_sleep_on_timeout(struct __wait_queue_head *q, long timeout)")
+
+
+def _queue(nooks: "Nooks", domain: Domain, q: int) -> int:
+    """Return the kernel's version of a wait queue, made at its first use: the kernel follows no list of an
+    extension's."""
+    tracked = nooks.tracker.find(domain, "wait queue", q)
+    if tracked is not None:
+        return tracked.kernel
+    kernel = nooks.kernel.slab.zalloc(nooks.kernel.types.size("__wait_queue_head"))
+    if not kernel:
+        raise BadParameter("no memory for the kernel's version of a wait queue")
+    nooks.kernel.sched.init_waitqueue_head(kernel)
+    nooks.tracker.add(domain, "wait queue", kernel, q)
+    return kernel
+
+
+def _show_waiters(nooks: "Nooks", q: int, queue: int, anyone: bool = False) -> None:
+    """Let the extension's version of a queue look empty or not, which is all that ``waitqueue_active`` reads."""
+    own, kernel = (nooks.kernel.types.view("__wait_queue_head", at).task_list for at in (q, queue))
+    waits = anyone or kernel.next != kernel.address
+    own.next = own.prev = kernel.address if waits else own.address
+
+
+@kernel_wrapper("void __wake_up(struct __wait_queue_head *q, unsigned int mode, int nr)", q=Writes("__wait_queue_head"))
+def wake_up(nooks: "Nooks", domain: Domain, q: int, mode: int, nr: int) -> None:
+    """Wake whoever sleeps on a queue of the extension's."""
+    nooks.kernel.sched.wake_up(_queue(nooks, domain, q), mode, nr)
+
+
+@kernel_wrapper(
+    "void add_wait_queue(struct __wait_queue_head *q, struct __wait_queue *wait)",
+    q=Writes("__wait_queue_head"),
+    wait=Writes("__wait_queue"),
+)
+def add_wait_queue(nooks: "Nooks", domain: Domain, q: int, wait: int) -> None:
+    """Put the current task on a queue; of the waiter, too, the kernel keeps a version of its own."""
+    queue = _queue(nooks, domain, q)
+    if nooks.tracker.find(domain, "waiter", wait) is not None:
+        raise BadParameter(f"add_wait_queue: {wait:08x} waits already")
+    kernel = nooks.kernel.slab.zalloc(nooks.kernel.types.size("__wait_queue"))
+    if not kernel:
+        raise BadParameter("add_wait_queue: no memory for the kernel's version of the waiter")
+    waiter = nooks.kernel.types.view("__wait_queue", kernel)
+    waiter.flags = nooks.kernel.types.view("__wait_queue", wait).flags
+    waiter.task = nooks.kernel.sched.current.address
+    nooks.kernel.sched.add_wait_queue(queue, kernel)
+    nooks.tracker.add(domain, "waiter", kernel, wait)
+    _show_waiters(nooks, q, queue)
+
+
+@kernel_wrapper(
+    "void remove_wait_queue(struct __wait_queue_head *q, struct __wait_queue *wait)",
+    q=Writes("__wait_queue_head"),
+    wait=held("waiter", ends=True),
+)
+def remove_wait_queue(nooks: "Nooks", domain: Domain, q: int, wait: TrackedObject) -> None:
+    """Take a waiter off its queue."""
+    end(nooks, domain, wait)
+    _show_waiters(nooks, q, _queue(nooks, domain, q))
+
+
+@kernel_wrapper("int wake_up_process(struct task_struct *tsk)", tsk=Body("any task of the system may be woken"))
+def wake_up_process(nooks: "Nooks", domain: Domain, tsk: int) -> int:
+    """Wake a task."""
+    if tsk not in [thread.task.address for thread in nooks.kernel.sched.threads.values()]:
+        raise BadParameter(f"wake_up_process: {tsk:08x} is no task")
+    return nooks.kernel.sched.wake_up_process(tsk)
+
+
+@kernel_wrapper(
+    "void set_task_state(struct task_struct *tsk, long state)", tsk=Body("it must be the calling task itself")
+)
 def set_task_state(nooks: "Nooks", domain: Domain, tsk: int, state: int) -> None:
     """Change the state of the calling task, and of no other."""
     if tsk != nooks.kernel.sched.current.address:
@@ -22,22 +140,19 @@ def set_task_state(nooks: "Nooks", domain: Domain, tsk: int, state: int) -> None
     nooks.kernel.sched.set_task_state(tsk, state)
 
 
-def _module_count(nooks: "Nooks", domain: Domain, mod: int, function: str) -> None:
-    if mod not in [nooks.kernel.modules.loaded[name].struct.address for name in domain.modules]:
-        raise BadParameter(f"{function}: {mod:08x} is no module of domain {domain.name}")
-    nooks.kernel_function(function)(mod)
+def _counts(prototype: str) -> None:
+    function = parse(prototype).name
+
+    def body(nooks: "Nooks", domain: Domain, mod: int) -> None:
+        if mod not in [module.struct.address for module in nooks.loaded(domain)]:
+            raise BadParameter(f"{function}: {mod:08x} is no module of domain {domain.name}")
+        nooks.kernel_function(function)(mod)
+
+    kernel_wrapper(prototype, mod=Body("it must be a module of the domain"))(body)
 
 
-@kernel_wrapper("__MOD_INC_USE_COUNT")
-def mod_inc_use_count(nooks: "Nooks", domain: Domain, mod: int) -> None:
-    """Count a use of one of the domain's own modules."""
-    _module_count(nooks, domain, mod, "__MOD_INC_USE_COUNT")
-
-
-@kernel_wrapper("__MOD_DEC_USE_COUNT")
-def mod_dec_use_count(nooks: "Nooks", domain: Domain, mod: int) -> None:
-    """Undo a use of one of the domain's own modules."""
-    _module_count(nooks, domain, mod, "__MOD_DEC_USE_COUNT")
+_counts("void __MOD_INC_USE_COUNT(struct module *mod)")
+_counts("void __MOD_DEC_USE_COUNT(struct module *mod)")
 
 
 # A timer is an object from add_timer until it fires.  The kernel's version is what hangs in the kernel's
@@ -45,7 +160,6 @@ def mod_dec_use_count(nooks: "Nooks", domain: Domain, mod: int) -> None:
 
 
 def _start_timer(nooks: "Nooks", domain: Domain, timer: int, expires: int) -> int:
-    domain.check_writable(timer, nooks.kernel.types.size("timer_list"), "mod_timer")
     own = nooks.kernel.types.view("timer_list", timer)
     tracked = nooks.tracker.find(domain, "timer_list", timer)
     ran = tracked is not None
@@ -53,41 +167,24 @@ def _start_timer(nooks: "Nooks", domain: Domain, timer: int, expires: int) -> in
         kernel = nooks.kernel.slab.zalloc(nooks.kernel.types.size("timer_list"))
         if not kernel:
             raise BadParameter("mod_timer: no memory for the kernel's timer")
-        tracked = nooks.tracker.add(domain, "timer_list", kernel, timer, lambda o: _drop_timer(nooks, o))
+        tracked = nooks.tracker.add(domain, "timer_list", kernel, timer)
     version = nooks.kernel.types.view("timer_list", tracked.kernel)
     version.data, version.function = tracked.kernel, nooks.entry_point("timer_list.function")
-    tracked.detail = own.function, own.data
     nooks.kernel.timers.mod_timer(tracked.kernel, expires)
     own.expires, own.list.next, own.list.prev = expires, timer, timer
     return int(ran)
 
 
-def _drop_timer(nooks: "Nooks", tracked: TrackedObject) -> None:
-    nooks.kernel.timers.del_timer(tracked.kernel)
-    nooks.kernel.slab.free(tracked.kernel)
-
-
-@kernel_wrapper("add_timer")
+@kernel_wrapper("void add_timer(struct timer_list *timer)", timer=Writes("timer_list"))
 def add_timer(nooks: "Nooks", domain: Domain, timer: int) -> None:
     """Start a timer at the expiry that its struct holds."""
-    domain.check_writable(timer, nooks.kernel.types.size("timer_list"), "add_timer")
     _start_timer(nooks, domain, timer, nooks.kernel.types.view("timer_list", timer).expires)
 
 
-@kernel_wrapper("mod_timer")
+@kernel_wrapper("int mod_timer(struct timer_list *timer, unsigned long expires)", timer=Writes("timer_list"))
 def mod_timer(nooks: "Nooks", domain: Domain, timer: int, expires: int) -> int:
     """Start or move a timer."""
     return _start_timer(nooks, domain, timer, expires)
-
-
-def _stop_timer(nooks: "Nooks", domain: Domain, timer: int) -> int:
-    tracked = nooks.tracker.find(domain, "timer_list", timer)
-    if tracked is None:
-        return 0
-    nooks.tracker.remove(domain, tracked)
-    _drop_timer(nooks, tracked)
-    _mark_stopped(nooks, domain, timer)
-    return 1
 
 
 def _mark_stopped(nooks: "Nooks", domain: Domain, timer: int) -> None:
@@ -95,97 +192,140 @@ def _mark_stopped(nooks: "Nooks", domain: Domain, timer: int) -> None:
         nooks.kernel.memory.write(timer, bytes(8))
 
 
-@kernel_wrapper("del_timer")
-def del_timer(nooks: "Nooks", domain: Domain, timer: int) -> int:
-    """Stop a timer."""
-    return _stop_timer(nooks, domain, timer)
+def _stops(prototype: str) -> None:
+    def body(nooks: "Nooks", domain: Domain, timer: int) -> int:
+        tracked = nooks.tracker.find(domain, "timer_list", timer)
+        if tracked is None:
+            return 0
+        end(nooks, domain, tracked)
+        _mark_stopped(nooks, domain, timer)
+        return 1
+
+    kernel_wrapper(prototype, timer=Body("one that does not run may lie anywhere"))(body)
 
 
-@kernel_wrapper("del_timer_sync")
-def del_timer_sync(nooks: "Nooks", domain: Domain, timer: int) -> int:
-    """Stop a timer; on one CPU its function is not running elsewhere."""
-    return _stop_timer(nooks, domain, timer)
+_stops("int del_timer(struct timer_list *timer)")
+_stops("int del_timer_sync(struct timer_list *timer)")
 
 
-@extension_wrapper("timer_list.function")
+@extension_wrapper("timer_list.function", "void (*)(unsigned long)")
 def timer_fires(nooks: "Nooks", data: int) -> int:
-    """A timer has expired: its object ends here, then its function is called."""
-    held = nooks.tracker.by_kernel("timer_list", data)
-    if held is None:
+    """A timer has expired: its object ends here, then the function that its struct names now is called."""
+    held_by = nooks.tracker.by_kernel("timer_list", data)
+    if held_by is None:
         return 0
-    domain, tracked = held
-    nooks.tracker.remove(domain, tracked)
-    nooks.kernel.slab.free(tracked.kernel)
+    domain, tracked = held_by
+    nooks.tracker.remove(tracked)
+    drop_timer(nooks, domain, tracked)
+    if domain.failed:
+        return 0
+    try:
+        own = nooks.kernel.types.view("timer_list", tracked.extension)
+        function, argument = own.function, own.data
+    except PageFault as fault:
+        nooks.fail(domain, f"a timer whose struct at {fault.address:08x} is gone")
+        return 0
     _mark_stopped(nooks, domain, tracked.extension)
-    function, argument = tracked.detail
     return nooks.call_extension(domain, 0, function, argument)
 
 
 _NAME_SIZE = 32
 
 
-@kernel_wrapper("request_irq")
+@kernel_wrapper(
+    "int request_irq(unsigned int irq, void (*handler)(int, void *, struct pt_regs *), unsigned long irqflags, "
+    "char *devname, void *dev_id)",
+    handler=Callback(),
+    devname=Text(),
+    dev_id=Cookie(),
+)
 def request_irq(
     nooks: "Nooks", domain: Domain, irq: int, handler: int, irqflags: int, devname: int, dev_id: int
 ) -> int:
     """Register a handler; the kernel's cookie is our own, so that it stays unique across restarts."""
-    name = domain.read(devname, 1, "request_irq") and nooks.kernel.memory.string(devname, _NAME_SIZE - 1)
+    name = nooks.kernel.memory.string(devname, _NAME_SIZE - 1)
     cookie = nooks.kernel.slab.zalloc(_NAME_SIZE)
     if not cookie:
         return -ENOMEM
     nooks.kernel.memory.write(cookie, name)
-    result = nooks.kernel.irq.request_irq(
-        irq, nooks.entry_point("irqaction.handler"), irqflags, cookie, cookie
-    )
+    result = nooks.kernel.irq.request_irq(irq, nooks.entry_point("irqaction.handler"), irqflags, cookie, cookie)
     if result:
         nooks.kernel.slab.free(cookie)
         return result
-    nooks.tracker.add(domain, "irqaction", cookie, dev_id, lambda o: _free_irq(nooks, irq, o), (irq, handler))
+    nooks.tracker.add(domain, "irqaction", cookie, dev_id, irq, handler)
     return 0
 
 
-def _free_irq(nooks: "Nooks", irq: int, tracked: TrackedObject) -> None:
-    nooks.kernel.irq.free_irq(irq, tracked.kernel)
-    nooks.kernel.slab.free(tracked.kernel)
-
-
-@kernel_wrapper("free_irq")
-def free_irq(nooks: "Nooks", domain: Domain, irq: int, dev_id: int) -> None:
+@kernel_wrapper("void free_irq(unsigned int irq, void *dev_id)", dev_id=held("irqaction", ends=True))
+def free_irq(nooks: "Nooks", domain: Domain, irq: int, dev_id: TrackedObject) -> None:
     """Remove the domain's handler."""
-    tracked = nooks.tracker.check(domain, "irqaction", dev_id, "free_irq")
-    nooks.tracker.remove(domain, tracked)
-    tracked.release(tracked)
+    if dev_id.detail[0] != irq:
+        raise BadParameter(f"free_irq: {dev_id.extension:08x} serves line {dev_id.detail[0]}, not {irq}")
+    end(nooks, domain, dev_id)
 
 
-def _own_line(nooks: "Nooks", domain: Domain, irq: int, function: str) -> None:
-    if irq not in [o.detail[0] for o in nooks.tracker.objects(domain) if o.type == "irqaction"]:
-        raise BadParameter(f"{function}: domain {domain.name} has no handler on line {irq}")
-    nooks.kernel_function(function)(irq)
+def _changes_line(prototype: str) -> None:
+    """A function that masks or unmasks a line, which must be one that the domain serves."""
+    function = parse(prototype).name
+
+    def body(nooks: "Nooks", domain: Domain, irq: int) -> None:
+        if irq not in nooks.lines(domain):
+            raise BadParameter(f"{function}: domain {domain.name} has no handler on line {irq}")
+        nooks.kernel_function(function)(irq)
+
+    kernel_wrapper(prototype)(body)
 
 
-@kernel_wrapper("disable_irq")
-def disable_irq(nooks: "Nooks", domain: Domain, irq: int) -> None:
-    """Mask a line that the domain serves."""
-    _own_line(nooks, domain, irq, "disable_irq")
+_changes_line("void disable_irq(unsigned int irq)")
+_changes_line("void enable_irq(unsigned int irq)")
 
 
-@kernel_wrapper("enable_irq")
-def enable_irq(nooks: "Nooks", domain: Domain, irq: int) -> None:
-    """Unmask a line that the domain serves."""
-    _own_line(nooks, domain, irq, "enable_irq")
-
-
-@extension_wrapper("irqaction.handler")
+@extension_wrapper("irqaction.handler", "void (*)(int, void *, struct pt_regs *)")
 def interrupt(nooks: "Nooks", irq: int, dev_id: int, regs: int) -> int:
     """An interrupt for an extension's handler."""
-    held = nooks.tracker.by_kernel("irqaction", dev_id)
-    if held is None or held[0].failed:
+    held_by = nooks.tracker.by_kernel("irqaction", dev_id)
+    if held_by is None or held_by[0].failed:
         return 0
-    domain, tracked = held
+    domain, tracked = held_by
+    if nooks.recovery.storm(domain, irq, regs):
+        return 0
     device = nooks.tracker.find(domain, "net_device", tracked.extension)
     if device is not None:
         nooks.net_device.to_extension(device.kernel, device.extension)
-    result = nooks.call_extension(domain, 0, tracked.detail[1], irq, tracked.extension, regs)
-    if device is not None and not domain.failed:
-        nooks.net_device.to_kernel(device.kernel, device.extension)
-    return result
+        nooks.copy_back_later(domain, device)
+    with nooks.tracker.call_object(domain, "pt_regs", regs, regs):
+        return nooks.call_extension(domain, 0, tracked.detail[1], irq, tracked.extension, regs)
+
+
+# I/O regions.  The resource tree is the kernel's; the extension holds a handle.
+
+
+@kernel_wrapper(
+    "struct resource *__request_region(struct resource *parent, unsigned long start, unsigned long n, char *name)",
+    parent=Body("it must be one of the kernel's two trees"),
+    name=Text(),
+)
+def request_region(nooks: "Nooks", domain: Domain, parent: int, start: int, n: int, name: int) -> int:
+    """Claim a region."""
+    _check_tree(nooks, parent, "__request_region")
+    resource = nooks.kernel.resources.request_region(parent, start, n, name)
+    if resource:
+        nooks.tracker.add(domain, "resource", resource, start, parent, start, n)
+    return resource
+
+
+def _check_tree(nooks: "Nooks", parent: int, function: str) -> None:
+    if parent not in (nooks.kernel.variable("ioport_resource"), nooks.kernel.variable("iomem_resource")):
+        raise BadParameter(f"{function}: {parent:08x} is no tree of I/O regions")
+
+
+@kernel_wrapper(
+    "void __release_region(struct resource *parent, unsigned long start, unsigned long n)",
+    parent=Body("it must be one of the kernel's two trees"),
+    start=held("resource", ends=True),
+)
+def release_region(nooks: "Nooks", domain: Domain, parent: int, start: TrackedObject, n: int) -> None:
+    """Give a region back that the domain has claimed."""
+    if start.detail != (parent, start.extension, n):
+        raise BadParameter(f"__release_region: {start.extension:08x} was claimed with another size or tree")
+    end(nooks, domain, start)

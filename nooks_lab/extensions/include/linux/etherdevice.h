@@ -6,6 +6,8 @@
 
 /* One block holds the device and, behind it, what dev->priv points to; kfree(dev) frees both. */
 extern struct net_device *alloc_etherdev(int sizeof_priv);
+/* The older way: registers the device at once, and the driver fills in its functions when it gets to it. */
+extern struct net_device *init_etherdev(struct net_device *dev, int sizeof_priv);
 extern unsigned short eth_type_trans(struct sk_buff *skb, struct net_device *dev);
 
 static inline int is_valid_ether_addr(const u8 *addr)

@@ -49,6 +49,7 @@ struct task_struct {
 	struct thread_struct thread;
 	struct sigpending pending;
 	sigset_t blocked;
+	void *isolation;	/* an isolation manager's table of the objects of calls in progress */
 };
 
 #define THREAD_SIZE 8192

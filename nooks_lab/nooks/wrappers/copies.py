@@ -1,15 +1,16 @@
 """Kernel and extension versions of a struct, and what is copied between them (call-by-value-result).
 
-The fields that an extension may write are a person's decision (paper, section 4.2); everything else flows
+The fields that an extension may write are a person's decision (paper, section 4.3); everything else flows
 only from the kernel to the extension.
 """
 
-from collections.abc import Iterable
+import struct
+from collections.abc import Callable, Iterable
 
 from nooks_lab.kernel.structs import Types
 from nooks_lab.machine.linear import LinearMemory
 
-NET_DEVICE_WRITABLE = [
+NET_DEVICE_WRITABLE = (
     "mem_end",
     "mem_start",
     "base_addr",
@@ -29,9 +30,9 @@ NET_DEVICE_WRITABLE = [
     "tx_queue_len",
     "features",
     "owner",
-]
+)
 NET_DEVICE_PRIVATE = ("priv",)
-NET_DEVICE_OPS = [
+NET_DEVICE_OPS = (
     "init",
     "get_stats",
     "open",
@@ -42,8 +43,8 @@ NET_DEVICE_OPS = [
     "do_ioctl",
     "change_mtu",
     "tx_timeout",
-]
-SK_BUFF_WRITABLE = [
+)
+SK_BUFF_WRITABLE = (
     "len",
     "csum",
     "pkt_type",
@@ -56,7 +57,7 @@ SK_BUFF_WRITABLE = [
     "nh",
     "mac",
     "cb",
-]
+)
 
 
 class StructCopy:
@@ -78,11 +79,12 @@ class StructCopy:
     ) -> None:
         self._memory = memory
         layout = types.layouts.structs[name]
-        self.size = layout.size
+        self.name, self.size = name, layout.size
         spans = {f.name: (f.offset, f.offset + f.type.size) for f in layout.fields.values()}
         self._back = _merged([spans[field] for field in writable])
-        kept = sorted(spans[field] for field in private)
-        self._to = _gaps(kept, self.size)
+        self._to = _gaps(sorted(spans[field] for field in private), self.size)
+        self.bytes_to_extension = sum(end - start for start, end in self._to)
+        self.bytes_to_kernel = sum(end - start for start, end in self._back)
 
     def to_extension(self, kernel: int, extension: int) -> None:
         """Bring the extension's version up to date."""
@@ -90,11 +92,52 @@ class StructCopy:
         for start, end in self._to:
             self._memory.write(extension + start, data[start:end])
 
-    def to_kernel(self, kernel: int, extension: int) -> None:
-        """Bring the extension's changes back, as far as they are its to make."""
+    def to_kernel(self, kernel: int, extension: int) -> bytes:
+        """Bring the extension's changes back, as far as they are its to make; returns the extension's version."""
         data = self._memory.read(extension, self.size)
         for start, end in self._back:
             self._memory.write(kernel + start, data[start:end])
+        return data
+
+
+class OperationsCopy(StructCopy):
+    """A struct with function pointers: the kernel's version points to wrappers wherever the extension's points.
+
+    Parameters
+    ----------
+    operations : names of the members that are function pointers.
+    entry_point : callable (struct.member) -> address of its wrapper.
+    """
+
+    def __init__(
+        self,
+        types: Types,
+        memory: LinearMemory,
+        name: str,
+        writable: Iterable[str],
+        private: Iterable[str],
+        operations: Iterable[str],
+        entry_point: Callable[[str], int],
+    ) -> None:
+        self.operations = tuple(operations)
+        super().__init__(types, memory, name, writable, (*private, *self.operations))
+        self._offsets = {member: types.offset(name, member) for member in self.operations}
+        self._entry_point = entry_point
+
+    def to_kernel(self, kernel: int, extension: int) -> bytes:
+        """As of any struct; then set or clear the kernel's function pointers."""
+        own = super().to_kernel(kernel, extension)
+        version = self._memory.read(kernel, self.size)
+        for member, offset in self._offsets.items():
+            (pointer,), (known,) = struct.unpack_from("<I", own, offset), struct.unpack_from("<I", version, offset)
+            if bool(pointer) != bool(known):
+                wrapper = self._entry_point(f"{self.name}.{member}") if pointer else 0
+                self._memory.set_u32(kernel + offset, wrapper)
+        return own
+
+    def function(self, own: bytes, member: str) -> int:
+        """Return where a member of the extension's version points."""
+        return int(struct.unpack_from("<I", own, self._offsets[member])[0])
 
 
 def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

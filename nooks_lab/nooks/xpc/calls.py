@@ -2,18 +2,19 @@
 
 ``nooks_driver_call`` enters an extension, ``nooks_kernel_call`` leaves it for the kernel.  Both save the
 caller's context on its stack, change stack and page table, call, and change back.  Arguments stay where
-they are: addresses mean the same in every domain.
+they are: addresses mean the same in every domain.  Deferred calls run where control passes anyway.
 """
 
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from nooks_lab.kernel.bug import KernelBug
 from nooks_lab.kernel.kernel import Kernel
+from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.paging import PageFault
-from nooks_lab.nooks.domain import BadParameter, Domain
+from nooks_lab.nooks.isolation.domain import BadParameter, Domain
 
 T = TypeVar("T")
 
@@ -22,6 +23,9 @@ _FRAME = struct.Struct(f"<{len(_CONTEXT)}I")
 
 XPC_CYCLES = 150
 """Saving and restoring a context and finding a stack; the CR3 load and the misses count themselves."""
+
+LIVELOCK_CYCLES = CPU_HZ
+"""How long, one second, extension and kernel may call each other without an end before that counts as livelock."""
 
 
 class ExtensionFault(Exception):  # noqa: N818 - an event of the guest
@@ -33,25 +37,49 @@ class ExtensionFault(Exception):  # noqa: N818 - an event of the guest
 
 
 def _nothing(_domain: Domain) -> None:
-    """Nobody waits for the last task to leave a failed domain."""
+    """No deferred calls, and nobody waits for the last task to leave a failed domain."""
 
 
 @dataclass
 class Frame:
-    """One call into a domain: whom it entered, and where the kernel's stack stands meanwhile."""
+    """One call into a domain.
+
+    Attributes
+    ----------
+    kernel_esp : int
+        Where the kernel's stack stands meanwhile.
+    entered, slept : int
+        Cycle of the entry, and cycles that the task has slept since.
+    """
 
     domain: Domain
     kernel_esp: int
+    entered: int
+    slept: int = 0
 
 
 class Xpc:
-    """The two calls, and the chain of domains that each task is in."""
+    """The two calls, and the chain of domains that each task is in.
+
+    Attributes
+    ----------
+    run_kernel_calls, run_extension_calls : callable (domain)
+        Run the deferred calls of a domain, in the kernel's domain.
+    on_left : callable (domain)
+        Told when a task has left a failed domain.
+    livelock_cycles : int
+        See ``LIVELOCK_CYCLES``.
+    """
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel, self._cpu, self._memory = kernel, kernel.machine.cpu, kernel.memory
+        self._clock = kernel.machine.clock
         self._frames: dict[int, list[Frame]] = {}
         self.entered_from: Domain | None = None
+        self.run_kernel_calls: Callable[[Domain], None] = _nothing
+        self.run_extension_calls: Callable[[Domain], None] = _nothing
         self.on_left: Callable[[Domain], None] = _nothing
+        self.livelock_cycles = LIVELOCK_CYCLES
         self.driver_calls = 0
         self.kernel_calls = 0
 
@@ -64,6 +92,19 @@ class Xpc:
         pid = self._kernel.sched.current_pid()
         return pid, self._frames.setdefault(pid, [])
 
+    def current_domain(self) -> Domain:
+        """Return the domain that the running task is in.
+
+        Raises
+        ------
+        LookupError
+            When it is in none.
+        """
+        _, chain = self._chain()
+        if not chain:
+            raise LookupError("the current task is in no domain")
+        return chain[-1].domain
+
     def tasks_in(self, domain: Domain) -> list[int]:
         """Return the pids of tasks that are in or beneath a domain."""
         return [pid for pid, chain in self._frames.items() if any(f.domain is domain for f in chain)]
@@ -73,7 +114,7 @@ class Xpc:
         cpu = self._cpu
         at = cpu.esp - _FRAME.size & 0xFFFFFFFF
         self._memory.write(at, _FRAME.pack(*map(cpu.get, _CONTEXT)))
-        self._kernel.machine.clock.advance(XPC_CYCLES)
+        self._clock.block.now += XPC_CYCLES
         return at
 
     def _restore_context(self, at: int) -> None:
@@ -96,16 +137,17 @@ class Xpc:
         """Make a call of machine code inside a domain; see :meth:`nooks_driver_call`."""
         if domain.failed:
             raise ExtensionFault(domain, f"call into the failed domain {domain.name}")
+        self.run_extension_calls(domain)
         self.driver_calls += 1
         pid, chain = self._chain()
         at = self._save_context()
         nested = pid in domain.busy_stacks
         stack = domain.stack(pid)
-        chain.append(Frame(domain, at))
+        chain.append(Frame(domain, at, self._clock.block.now))
         self._cpu.load_cr3(domain.directory)
         self._cpu.set("esp", stack.esp)
         try:
-            return call()
+            result = call()
         finally:
             chain.pop()
             if not chain:
@@ -117,6 +159,21 @@ class Xpc:
                 domain.release_stack(pid)
             if domain.failed:
                 self.on_left(domain)
+        self._deferred(domain, self.run_kernel_calls)
+        return result
+
+    def _deferred(self, domain: Domain, run: Callable[[Domain], None]) -> None:
+        """Run deferred calls; what is wrong with one is the failure of the extension that made it."""
+        self._guarded(domain, lambda: run(domain))
+
+    def _guarded(self, domain: Domain, body: Callable[[], T]) -> T:
+        try:
+            return body()
+        except BadParameter as refused:
+            raise ExtensionFault(domain, str(refused)) from refused
+        except (PageFault, KernelBug) as met:
+            # A pointer that no check caught: the wrapper, not the kernel's own work, followed it.
+            raise ExtensionFault(domain, f"wrapper of a kernel call: {met}") from met
 
     def nooks_kernel_call(self, body: Callable[[Domain], T]) -> T:
         """Leave the running domain and execute a wrapper's body in the kernel.
@@ -124,7 +181,8 @@ class Xpc:
         Raises
         ------
         ExtensionFault
-            When a check of the body refused a parameter, or the domain failed meanwhile.
+            When a check of the body refused a parameter, the domain failed meanwhile, or extension and kernel have
+            been calling each other for too long.
         """
         self.kernel_calls += 1
         pid, chain = self._chain()
@@ -136,18 +194,29 @@ class Xpc:
         self._cpu.load_cr3(self._kernel.page_table.directory)
         self._cpu.set("esp", frame.kernel_esp)
         try:
-            result = body(domain)
-        except BadParameter as refused:
-            raise ExtensionFault(domain, str(refused)) from refused
-        except (PageFault, KernelBug) as met:
-            # A pointer that no check caught: the wrapper, not the kernel's own work, followed it.
-            raise ExtensionFault(domain, f"wrapper of a kernel call: {met}") from met
+            result = self._guarded(domain, lambda: self._run_in_kernel(frame, body))
         finally:
             stack.esp = outer_esp
         if domain.failed:
             raise ExtensionFault(domain, f"domain {domain.name} failed beneath this call")
         self._restore_context(at)
         return result
+
+    def _run_in_kernel(self, frame: Frame, body: Callable[[Domain], T]) -> T:
+        busy = self._clock.block.now - frame.entered - frame.slept
+        if busy > self.livelock_cycles:
+            raise ExtensionFault(
+                frame.domain, f"livelock: after {busy:,} cycles the extension still calls the kernel"
+            )
+        result = body(frame.domain)
+        self.run_extension_calls(frame.domain)
+        return result
+
+    def slept(self, cycles: int) -> None:
+        """The running task has slept: that time does not count as busy."""
+        _, chain = self._chain()
+        for frame in chain:
+            frame.slept += cycles
 
     # An exception or interrupt that comes while the CPU is in a domain finds the domain's stack and page
     # table.  Its handler is the kernel's, and must change to the kernel's before it does anything.
@@ -169,7 +238,7 @@ class Xpc:
         self._cpu.set("esp", frame.kernel_esp)
         return token
 
-    def kernel_left(self, token: tuple[int, int, Domain, int] | None) -> None:
+    def kernel_left(self, token: Any) -> None:
         """Before the handler returns: back to where the CPU was."""
         if token is None:
             return

@@ -1,0 +1,229 @@
+"""Interposition (paper, section 4.2): entry code of all wrappers, and what the loader binds symbols to."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from nooks_lab.kernel.errno import EINVAL
+from nooks_lab.kernel.exports import Signature
+from nooks_lab.kernel.modules import Module, ModuleError
+from nooks_lab.nooks.isolation.domain import BadParameter, Domain
+from nooks_lab.nooks.wrappers import memory, net, pci, tasks
+from nooks_lab.nooks.wrappers.decisions import Held
+from nooks_lab.nooks.wrappers.declare import (
+    EXTENSION_WRAPPERS,
+    KERNEL_WRAPPERS,
+    RUN_IN_PLACE,
+    KernelWrapper,
+    check_declarations,
+    parse,
+)
+from nooks_lab.nooks.xpc.deferred import QUEUE_CYCLES, CallQueue, DeferredCall
+
+if TYPE_CHECKING:
+    from nooks_lab.nooks.manager import Nooks
+
+WRAPPER_MODULES = (memory, tasks, pci, net)
+"""Importing them declares their wrappers."""
+
+Delayed = Callable[..., None]
+"""A delayed kernel call: takes the domain and the arguments in the queue."""
+
+
+class Interposition:
+    """Entry points of kernel wrappers and extension wrappers.
+
+    Parameters
+    ----------
+    nooks : Nooks
+        The manager that bodies get.
+
+    Raises
+    ------
+    WrapperError
+        When a declared wrapper does not fit the kernel.
+    """
+
+    def __init__(self, nooks: "Nooks") -> None:
+        check_declarations(nooks.kernel)
+        self._nooks, self._kernel = nooks, nooks.kernel
+        self._entry_points: dict[str, int] = {}
+        self._idle_gates: dict[str, list[int]] = {}
+        self._gate_objects: dict[int, int] = {}
+        self._object_gates: dict[int, list[tuple[str, int]]] = {}
+        self._delayed: list[tuple[Delayed, int, tuple[int, ...]]] = []
+        self._numbers: dict[str, int] = {}
+        self.kernel_gates = {name: self._make_kernel_gate(each) for name, each in KERNEL_WRAPPERS.items()}
+
+    # Kernel wrappers: XPC on entry, checks, body
+
+    def _make_kernel_gate(self, wrapper: KernelWrapper) -> int:
+        nooks = self._nooks
+        _, mark, prototype = self._kernel.functions[wrapper.name]
+        run = self._checked_body(wrapper)
+        delayed = None
+        if wrapper.deferral:
+            delayed = self.add_delayed(wrapper.name, run, len(wrapper.parameters), _ended(wrapper))
+
+        def enter(*arguments: Any) -> Any:
+            if delayed is not None and nooks.batch > 1:
+                self._defer(delayed, arguments)
+                return wrapper.deferral.result if wrapper.deferral else None
+            return nooks.xpc.nooks_kernel_call(lambda domain: run(domain, *arguments))
+
+        gate = self._kernel.execution.add_function
+        return gate(f"nooks_{wrapper.name}", enter, Signature(prototype), mark.cycles)
+
+    def _checked_body(self, wrapper: KernelWrapper) -> Callable[..., Any]:
+        nooks, decisions, body, name = self._nooks, wrapper.decisions, wrapper.body, wrapper.name
+        result = parse(wrapper.prototype).result
+        error = None if result == "void" else 0 if result.endswith("*") else -EINVAL
+
+        def run(domain: Domain, *arguments: Any) -> Any:
+            self._keep_order(domain, arguments)
+            named = dict(zip(wrapper.parameters, arguments, strict=False))
+            extra = arguments[len(wrapper.parameters) :]
+            try:
+                for parameter, decision in decisions.items():
+                    named[parameter] = decision.check(nooks, domain, name, named[parameter], named)
+                return body(nooks, domain, *named.values(), *extra)
+            except BadParameter as refused:
+                if not nooks.tolerates(domain, refused):
+                    raise
+                return error
+
+        return run
+
+    # Deferred calls
+
+    def add_delayed(self, name: str, call: Delayed, count: int, ended: tuple[int, ...] = ()) -> int:
+        """Give a function that may be called later its number in the queues.
+
+        Parameters
+        ----------
+        count : int
+            How many arguments it takes beside the domain.
+        ended : tuple of int
+            Which of its arguments name objects that the caller gives away.
+        """
+        self._numbers[name] = len(self._delayed)
+        self._delayed.append((call, count, ended))
+        return self._numbers[name]
+
+    def _defer(self, number: int, arguments: tuple[Any, ...]) -> None:
+        """The extension's side of a deferred wrapper: no XPC, unless the queue is full."""
+        nooks = self._nooks
+        queue = nooks.queues(nooks.xpc.current_domain()).kernel_calls
+        queue.counters.calls += 1
+        self._kernel.machine.clock.advance(QUEUE_CYCLES)
+        if queue.put(number, arguments):
+            nooks.xpc.nooks_kernel_call(lambda domain: self.run_kernel_calls(domain))
+
+    def defer_kernel_call(self, domain: Domain, name: str, *arguments: int) -> None:
+        """Have the kernel do something when this domain's extension next returns to it."""
+        if self._nooks.queues(domain).kernel_calls.put(self._numbers[name], arguments):
+            self.run_kernel_calls(domain)
+
+    def run_kernel_calls(self, domain: Domain) -> None:
+        """Run the extension-domain queue."""
+        self._run(domain, self._nooks.queues(domain).kernel_calls)
+
+    def defer_extension_call(self, domain: Domain, name: str, *arguments: int) -> None:
+        """Have something done before the extension next runs; the same call waits only once."""
+        queue = self._nooks.queues(domain).extension_calls
+        number = self._numbers[name]
+        if any(each.function == number and each.arguments[: len(arguments)] == arguments for each in queue.waiting()):
+            return
+        if queue.put(number, arguments):
+            self.run_extension_calls(domain)
+
+    def run_extension_calls(self, domain: Domain) -> None:
+        """Run the kernel-domain queue."""
+        self._run(domain, self._nooks.queues(domain).extension_calls)
+
+    def _run(self, domain: Domain, queue: CallQueue) -> None:
+        queue.run(lambda call: self._make_delayed_call(domain, call, queue))
+
+    def _make_delayed_call(self, domain: Domain, call: DeferredCall, queue: CallQueue) -> None:
+        if call.function >= len(self._delayed):
+            raise BadParameter(f"the {queue.name} queue names function {call.function}, which there is not")
+        function, count, _ = self._delayed[call.function]
+        function(domain, *call.arguments[:count])
+
+    def _keep_order(self, domain: Domain, arguments: tuple[Any, ...]) -> None:
+        """A call that names an object which a waiting call gives away comes after that call."""
+        queue = self._nooks.queues(domain).kernel_calls
+        if not self._kernel.memory.u32(queue.address):
+            return
+        given_away = {
+            call.arguments[index]
+            for call in queue.waiting()
+            if call.function < len(self._delayed)
+            for index in self._delayed[call.function][2]
+        }
+        if not given_away.isdisjoint(arg & 0xFFFFFFFF for arg in arguments if isinstance(arg, int)):
+            self.run_kernel_calls(domain)
+
+    # Extension wrappers: body, then XPC
+
+    def _signature(self, kind: str) -> Signature:
+        struct, member = kind.split(".")
+        pointer = self._kernel.layouts.structs[struct].fields[member].type
+        assert pointer.target is not None
+        assert pointer.target.function is not None
+        return Signature(pointer.target.function)
+
+    def entry_point(self, kind: str) -> int:
+        """Return the address of the extension wrapper of a function pointer (``struct.member``)."""
+        address = self._entry_points.get(kind)
+        if address is None:
+            body = EXTENSION_WRAPPERS[kind].body
+            address = self._kernel.execution.add_function(
+                f"nooks_{kind}", lambda *arguments: body(self._nooks, *arguments), self._signature(kind)
+            )
+            self._entry_points[kind] = address
+        return address
+
+    def object_entry_point(self, kind: str, kernel_object: int) -> int:
+        """Return a wrapper for one object, which its body gets first; for calls that do not name it."""
+        idle = self._idle_gates.setdefault(kind, [])
+        if idle:
+            address = idle.pop()
+        else:
+            body = EXTENSION_WRAPPERS[kind].body
+
+            def enter(*arguments: Any) -> int:
+                return body(self._nooks, self._gate_objects[address], *arguments)
+
+            address = self._kernel.execution.add_function(f"nooks_{kind}", enter, self._signature(kind))
+        self._gate_objects[address] = kernel_object
+        self._object_gates.setdefault(kernel_object, []).append((kind, address))
+        return address
+
+    def release_entry_points(self, kernel_object: int) -> None:
+        """Give an object's wrappers back, for the next object."""
+        for kind, address in self._object_gates.pop(kernel_object, []):
+            self._idle_gates[kind].append(address)
+            del self._gate_objects[address]
+
+    # The loader
+
+    def bind(self, module: Module, name: str, address: int | None) -> int | None:
+        """Return what an undefined symbol of an extension is linked to.
+
+        Raises
+        ------
+        ModuleError
+            When it is a kernel function that has no wrapper.
+        """
+        if address is None or name in RUN_IN_PLACE or name in self._kernel.layouts.variables:
+            return address
+        gate = self.kernel_gates.get(name)
+        if gate is None:
+            raise ModuleError(f"module {module.name}: no wrapper for {name}")
+        return gate
+
+
+def _ended(wrapper: KernelWrapper) -> tuple[int, ...]:
+    """Return which arguments of a wrapper name objects that its caller gives away."""
+    ends = {name for name, use in wrapper.decisions.items() if isinstance(use, Held) and use.ends}
+    return tuple(index for index, name in enumerate(wrapper.parameters) if name in ends)

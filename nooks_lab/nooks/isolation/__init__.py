@@ -1,0 +1,1 @@
+"""Memory management: lightweight protection domains and what they may write (paper, section 4.1)."""

@@ -1,0 +1,1 @@
+"""Detection of failures and recovery from them (paper, section 4.5)."""

@@ -1,0 +1,1 @@
+"""Object tracking: which kernel objects an extension uses, and until when (paper, section 4.4)."""

@@ -1,0 +1,254 @@
+"""The object tracker (paper, section 4.4): which kernel objects an extension uses, and until when.
+
+A long-lived object stands in its domain's hash table, an object of one call in a table on the task; both are
+chains of ``struct nooks_object`` in guest memory.  A second table finds an object by the kernel's version.
+"""
+
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from nooks_lab.kernel.kernel import Kernel
+from nooks_lab.kernel.structs import Types
+from nooks_lab.nooks.isolation.domain import BadParameter, Domain
+from nooks_lab.nooks.tracking.object_types import BY_NUMBER, TYPES, Lifetime
+
+_RECORD = struct.Struct("<10I")
+_NEXT, _NEXT_VERSION = 0, 4
+BUCKETS = 64
+
+
+@dataclass(frozen=True)
+class TrackedObject:
+    """An object in use: its kernel version and, where the extension may write it, the extension's version.
+
+    Attributes
+    ----------
+    address : int
+        Of its record in guest memory.
+    serial : int
+        Grows with every object that is recorded.
+    detail : tuple of three int
+        What its release needs.
+    """
+
+    address: int
+    domain: int
+    serial: int
+    type: str
+    kernel: int
+    extension: int
+    detail: tuple[int, int, int]
+
+    @property
+    def lifetime(self) -> str:
+        """Until when the extension may use it."""
+        return TYPES[self.type].lifetime.value
+
+
+class CorruptRecord(Exception):  # noqa: N818 - an event of the guest
+    """A record of the tracker is not what the tracker has written."""
+
+
+def bucket(type_number: int, address: int) -> int:
+    """Return which chain of a table an object belongs to."""
+    return (address >> 5 ^ address >> 12 ^ type_number) % BUCKETS
+
+
+class ObjectTracker:
+    """The tables of all domains.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        Its memory holds the records.
+    types : Types
+        The layouts of ``nooks.h``.
+    """
+
+    def __init__(self, kernel: Kernel, types: Types) -> None:
+        self.kernel, self.types, self._memory = kernel, types, kernel.memory
+        self._size = types.size("nooks_object")
+        self._objects = types.offset("nooks_domain", "objects")
+        self._private = kernel.types.offset("task_struct", "isolation")
+        address = kernel.slab.zalloc(types.size("nooks_manager"))
+        if not address:
+            raise MemoryError("no memory for the object tracker")
+        self.record = types.view("nooks_manager", address)
+        self._versions = self.record.offset_of("versions")
+        self._domains: dict[int, Domain] = {}
+
+    def enroll(self, domain: Domain) -> None:
+        """Begin to keep a domain's objects."""
+        self._domains[domain.record.address] = domain
+
+    def dismiss(self, domain: Domain) -> None:
+        """A domain has ended."""
+        del self._domains[domain.record.address]
+
+    def owner(self, tracked: TrackedObject) -> Domain:
+        """Return the domain that uses an object."""
+        return self._domains[tracked.domain]
+
+    def domain_at(self, record: int) -> Domain | None:
+        """Return the domain whose struct lies at an address, or None."""
+        return self._domains.get(record)
+
+    def read(self, address: int) -> tuple[int, int, TrackedObject]:
+        """Read a record: the next one in its chain, the next by kernel version, and the object.
+
+        Raises
+        ------
+        CorruptRecord
+            When its type is none.
+        """
+        following, version, domain, serial, number, kernel, extension, *detail = _RECORD.unpack(
+            self._memory.read(address, _RECORD.size)
+        )
+        kind = BY_NUMBER.get(number)
+        if kind is None:
+            raise CorruptRecord(f"record {address:08x} has the unknown type {number}")
+        tracked = TrackedObject(
+            address, domain, serial, kind.name, kernel, extension, (detail[0], detail[1], detail[2])
+        )
+        return following, version, tracked
+
+    def _head(self, domain: Domain, number: int, extension: int) -> int:
+        return int(domain.record.address) + self._objects + 4 * bucket(number, extension)
+
+    def add(
+        self, domain: Domain, kind: str, kernel: int, extension: int, *detail: int
+    ) -> TrackedObject:
+        """Record a long-lived object; its extension version is the key.
+
+        Raises
+        ------
+        BadParameter
+            When there is no memory for the record.
+        """
+        number = TYPES[kind].number
+        tracked = self._new(domain, kind, kernel, extension, detail)
+        self._push(self._head(domain, number, extension), tracked.address, _NEXT)
+        self._push(self._versions + 4 * bucket(number, kernel), tracked.address, _NEXT_VERSION)
+        return tracked
+
+    def _new(
+        self, domain: Domain, kind: str, kernel: int, extension: int, detail: tuple[int, ...]
+    ) -> TrackedObject:
+        address = self.kernel.slab.alloc(self._size)
+        if not address:
+            raise BadParameter(f"no memory to track a {kind}")
+        serial = self.record.serial = self.record.serial + 1
+        words = (*detail, 0, 0, 0)[:3]
+        owner = domain.record.address
+        self._memory.write(
+            address, _RECORD.pack(0, 0, owner, serial, TYPES[kind].number, kernel, extension, *words)
+        )
+        return TrackedObject(address, owner, serial, kind, kernel, extension, words)
+
+    def _push(self, head: int, address: int, link: int) -> None:
+        self._memory.set_u32(address + link, self._memory.u32(head))
+        self._memory.set_u32(head, address)
+
+    def _unlink(self, head: int, address: int, link: int) -> None:
+        at = head
+        while following := self._memory.u32(at):
+            if following == address:
+                self._memory.set_u32(at, self._memory.u32(address + link))
+                return
+            at = following + link
+
+    def find(self, domain: Domain, kind: str, extension: int) -> TrackedObject | None:
+        """Return the object whose extension version lies at an address, or None."""
+        number = TYPES[kind].number
+        at = self._memory.u32(self._head(domain, number, extension))
+        while at:
+            at, _, tracked = self.read(at)
+            if tracked.extension == extension and tracked.type == kind:
+                return tracked
+        return self._find_in_call(domain, kind, extension) if TYPES[kind].lifetime is Lifetime.CALL else None
+
+    def check(self, domain: Domain, kind: str, extension: int, function: str) -> TrackedObject:
+        """Parameter check: the pointer must be an object of this type that the extension holds.
+
+        Raises
+        ------
+        BadParameter
+            When it is not.
+        """
+        found = self.find(domain, kind, extension)
+        if found is None:
+            raise BadParameter(f"{function}: {extension:08x} is no {kind} of domain {domain.name}")
+        return found
+
+    def by_kernel(self, kind: str, kernel: int) -> tuple[Domain, TrackedObject] | None:
+        """Return domain and object whose kernel version lies at an address, or None; the newest of several."""
+        at = self._memory.u32(self._versions + 4 * bucket(TYPES[kind].number, kernel))
+        while at:
+            _, at, tracked = self.read(at)
+            if tracked.kernel == kernel and tracked.type == kind:
+                return self.owner(tracked), tracked
+        return None
+
+    def remove(self, tracked: TrackedObject) -> None:
+        """Forget an object whose lifetime has ended."""
+        number = TYPES[tracked.type].number
+        self._unlink(self._head(self.owner(tracked), number, tracked.extension), tracked.address, _NEXT)
+        self._unlink(self._versions + 4 * bucket(number, tracked.kernel), tracked.address, _NEXT_VERSION)
+        self.kernel.slab.free(tracked.address)
+
+    def objects(self, domain: Domain) -> list[TrackedObject]:
+        """Return all long-lived objects of a domain, oldest first."""
+        found = []
+        for index in range(BUCKETS):
+            at = self._memory.u32(domain.record.address + self._objects + 4 * index)
+            while at:
+                at, _, tracked = self.read(at)
+                found.append(tracked)
+        return sorted(found, key=lambda tracked: tracked.serial)
+
+    def release(
+        self, domain: Domain, kinds: Iterable[str], release: Callable[[Domain, TrackedObject], None]
+    ) -> int:
+        """Release every object of these kinds, newest first; returns how many."""
+        wanted = set(kinds)
+        doomed = [tracked for tracked in reversed(self.objects(domain)) if tracked.type in wanted]
+        for tracked in doomed:
+            # Releasing one object may end another.
+            if self.find(domain, tracked.type, tracked.extension) == tracked:
+                self.remove(tracked)
+                release(domain, tracked)
+        return len(doomed)
+
+    # Objects of one call: the table hangs at the task that makes the call.
+
+    def _task_head(self) -> int:
+        return int(self.kernel.sched.current.address) + self._private
+
+    @contextmanager
+    def call_object(self, domain: Domain, kind: str, kernel: int, extension: int) -> Iterator[TrackedObject]:
+        """Record an object for the duration of one XPC of the current task."""
+        head = self._task_head()
+        tracked = self._new(domain, kind, kernel, extension, ())
+        self._push(head, tracked.address, _NEXT)
+        try:
+            yield tracked
+        finally:
+            self._unlink(head, tracked.address, _NEXT)
+            self.kernel.slab.free(tracked.address)
+
+    def call_objects(self, task: int) -> list[TrackedObject]:
+        """Return the objects of the calls that a task (address of its task_struct) is making, newest first."""
+        found = []
+        at = self._memory.u32(task + self._private)
+        while at:
+            at, _, tracked = self.read(at)
+            found.append(tracked)
+        return found
+
+    def _find_in_call(self, domain: Domain, kind: str, extension: int) -> TrackedObject | None:
+        for tracked in self.call_objects(self.kernel.sched.current.address):
+            if (tracked.type, tracked.extension, tracked.domain) == (kind, extension, domain.record.address):
+                return tracked
+        return None

@@ -1,0 +1,133 @@
+"""Deferred calls (paper, section 4.1): two queues for each domain, run at the entry or exit of a later XPC.
+
+The extension-domain queue holds delayed calls into the kernel.  The extension's side of a wrapper fills it
+without a change of page tables, so it lies in memory that the domain may write, and what comes out of it is checked
+like any parameter.  The kernel-domain queue holds delayed calls into the extension, and lies in the kernel's memory.
+"""
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from nooks_lab.kernel.structs import Types
+from nooks_lab.machine.linear import LinearMemory
+from nooks_lab.nooks.isolation.domain import BadParameter, Domain
+
+QUEUE_SIZE = 64
+ARGUMENTS = 4
+DEFAULT_BATCH = 16
+"""How many calls may wait: a handful of packets, as the paper's network wrapper batches them."""
+
+QUEUE_CYCLES = 25
+"""Writing an entry: a dozen instructions."""
+
+_CALL = struct.Struct(f"<{1 + ARGUMENTS}I")
+
+
+@dataclass(frozen=True)
+class DeferredCall:
+    """A delayed call: the number of its function, and the arguments."""
+
+    function: int
+    arguments: tuple[int, ...]
+
+
+@dataclass
+class Counters:
+    """What a queue has seen since its domain began.
+
+    Attributes
+    ----------
+    calls : int
+        Calls that could have been deferred.
+    deferred : int
+        Calls that were.
+    batches : int
+        How often the queue was run with something in it.
+    """
+
+    calls: int = 0
+    deferred: int = 0
+    batches: int = 0
+
+
+class CallQueue:
+    """One ``struct nooks_queue``.
+
+    Parameters
+    ----------
+    address : int
+        Linear address of the queue.
+    batch : int
+        How many calls may wait before the queue must be run.
+    """
+
+    def __init__(self, types: Types, memory: LinearMemory, address: int, batch: int, name: str) -> None:
+        if not 1 <= batch <= QUEUE_SIZE:
+            raise ValueError(f"a batch of {batch} deferred calls: it must lie between 1 and {QUEUE_SIZE}")
+        self._memory, self.address, self.batch, self.name = memory, address, batch, name
+        self._calls = address + types.offset("nooks_queue", "call")
+        self.counters = Counters()
+
+    def put(self, function: int, arguments: Sequence[int]) -> bool:
+        """Write a call behind those that wait; True when the batch is full."""
+        count = self._memory.u32(self.address)
+        # A queue that something has written over takes no more; running it finds that out.
+        if count >= self.batch:
+            return True
+        words = (*arguments, 0, 0, 0, 0)[:ARGUMENTS]
+        entry = _CALL.pack(function, *(word & 0xFFFFFFFF for word in words))
+        self._memory.write(self._calls + _CALL.size * count, entry)
+        self._memory.set_u32(self.address, count + 1)
+        self.counters.deferred += 1
+        return count + 1 >= self.batch
+
+    def waiting(self) -> list[DeferredCall]:
+        """Return the calls that wait, oldest first.
+
+        Raises
+        ------
+        BadParameter
+            When the queue is damaged.
+        """
+        count = self._memory.u32(self.address)
+        if count > self.batch:
+            raise BadParameter(f"the {self.name} queue holds {count} calls where {self.batch} have room")
+        data = self._memory.read(self._calls, _CALL.size * count) if count else b""
+        return [DeferredCall(words[0], words[1:]) for words in _CALL.iter_unpack(data)]
+
+    def run(self, call: Callable[[DeferredCall], None]) -> int:
+        """Empty the queue, then make the calls in their order; returns how many there were."""
+        if not self._memory.u32(self.address):
+            return 0
+        waiting = self.waiting()
+        self._memory.set_u32(self.address, 0)
+        self.counters.batches += 1
+        for each in waiting:
+            call(each)
+        return len(waiting)
+
+
+class DeferredCalls:
+    """Both queues of one domain.
+
+    Parameters
+    ----------
+    batch : int
+        How many calls may wait in each; 1 defers nothing.
+    """
+
+    def __init__(self, types: Types, domain: Domain, batch: int) -> None:
+        self._domain, self._slab = domain, domain.kernel.slab
+        size = types.size("nooks_queue")
+        own, kernel = domain.heap.zalloc(size), domain.kernel.slab.zalloc(size)
+        if not own or not kernel:
+            raise MemoryError(f"no memory for the queues of domain {domain.name}")
+        memory = domain.kernel.memory
+        self.kernel_calls = CallQueue(types, memory, own, batch, "extension-domain")
+        self.extension_calls = CallQueue(types, memory, kernel, batch, "kernel-domain")
+        domain.record.kernel_calls, domain.record.extension_calls = own, kernel
+
+    def destroy(self) -> None:
+        """Give the kernel's memory back; what still waits is dropped, and the rest goes with the domain's heap."""
+        self._slab.free(self.extension_calls.address)
