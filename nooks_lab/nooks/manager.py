@@ -187,7 +187,13 @@ class Nooks:
         self.domains.append(domain)
         self._domain_of[module.name] = domain
 
-    def _bind_symbol(self, module: Module, name: str, address: int | None) -> int | None:
+    def _bind_symbol(
+        self, module: Module, name: str, address: int | None, provider: Module | None
+    ) -> int | None:
+        if provider is not None:
+            if self._domain_of.get(provider.name) is self._domain_of[module.name]:
+                return address
+            raise ModuleError(f"module {module.name}: no wrapper for {name} of module {provider.name}")
         if address is None or name in LINKED_STRAIGHT_IN:
             return address
         gate = self._kernel_gates.get(name)
