@@ -1,13 +1,12 @@
 """One simulated PC on a wire, with or without Nooks: what notebooks and commands start from."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from nooks_lab import extensions
 from nooks_lab.kernel.kernel import Kernel
-from nooks_lab.kernel.modules import Module
+from nooks_lab.kernel.module import Module, Parameters
 from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.devices.e1000 import E1000
 from nooks_lab.machine.machine import BLOCK_CLOCK_SOURCE, Machine
@@ -48,7 +47,7 @@ class Lab:
     peer: Peer
     nooks: Nooks | None = None
 
-    def insmod(self, what: str | ObjectFile, parameters: Mapping[str, int] | None = None) -> Module:
+    def insmod(self, what: str | ObjectFile, parameters: Parameters | None = None) -> Module:
         """Load an extension by name, or an object file.
 
         Raises

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nooks_lab.kernel.modules import Module
+    from nooks_lab.kernel.module import Module
 
 
 def _no_page_table_change(_address: int, _pte: int) -> None:
@@ -30,7 +30,7 @@ def _stay(_token: Any) -> None:
     pass
 
 
-def _kernel_symbol(_module: "Module", _name: str, address: int | None) -> int | None:
+def _itself(_module: "Module", _name: str, address: int | None, _provider: "Module | None") -> int | None:
     return address
 
 
@@ -57,8 +57,9 @@ class Hooks:
         Undoes it, before the handler returns.
     exception : callable (vector, pt_regs view) -> bool
         First thing in an exception handler; True means it was dealt with.
-    bind_symbol : callable (module, name, kernel's address or None) -> address or None
-        What an undefined symbol of a module is linked to.
+    bind_symbol : callable (module, name, address or None, provider or None) -> address or None
+        What an undefined symbol of a module is linked to; gets the address that was found and the module
+        that exports it, None for the kernel.  May raise ModuleError.
     call_module : callable (module, call) -> int
         Makes the call into ``init_module`` or ``cleanup_module``.
     module_placed, module_gone : callable (module)
@@ -69,7 +70,7 @@ class Hooks:
     kernel_entered: Callable[[], Any] = _no_domain
     kernel_left: Callable[[Any], None] = _stay
     exception: Callable[[int, Any], bool] = _not_mine
-    bind_symbol: Callable[["Module", str, int | None], int | None] = _kernel_symbol
+    bind_symbol: Callable[["Module", str, int | None, "Module | None"], int | None] = _itself
     call_module: Callable[["Module", Callable[[], int]], int] = _direct_call
     module_placed: Callable[["Module"], None] = _nothing
     module_gone: Callable[["Module"], None] = _nothing

@@ -1,6 +1,6 @@
 """The kernel: everything put together, booted, and what a user of it calls."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +12,8 @@ from nooks_lab.kernel.execution import GATE_SIZE, Execution, Hang
 from nooks_lab.kernel.exports import Export, Signature, exports_of
 from nooks_lab.kernel.hooks import Hooks
 from nooks_lab.kernel.irq import NR_IRQS, Interrupts
-from nooks_lab.kernel.modules import Module, ModuleError, Modules
+from nooks_lab.kernel.module import Module, ModuleError, ModuleInfo, Parameters
+from nooks_lab.kernel.modules import Modules
 from nooks_lab.kernel.net.bottom_half import BottomHalves
 from nooks_lab.kernel.net.dev import NetDevices
 from nooks_lab.kernel.net.inet import Inet
@@ -291,7 +292,7 @@ class Kernel:
         until = self.machine.clock.now + cycles
         self.execution.system_call(lambda: self.sched.run_until(until))
 
-    def insmod(self, name: str, obj: ObjectFile, parameters: Mapping[str, int] | None = None) -> Module:
+    def insmod(self, name: str, obj: ObjectFile, parameters: Parameters | None = None) -> Module:
         """Load a module in the context of a process ``insmod``.
 
         Raises
@@ -312,13 +313,17 @@ class Kernel:
         Raises
         ------
         ModuleError
-            When no such module is loaded, or it is in use.
+            When no such module is loaded, it is in use, or another module uses it.
         """
         module = self.modules.loaded.get(name)
         if module is None:
             raise ModuleError(f"module {name} is not loaded")
         self.in_task("rmmod", lambda: self.modules.cleanup(module))
         self.modules.unload(module)
+
+    def lsmod(self) -> list[ModuleInfo]:
+        """Return the loaded modules, the latest first, read in the context of a process ``lsmod``."""
+        return self.in_task("lsmod", self.modules.lsmod)
 
     def ifconfig_up(self, name: str) -> int:
         """Bring a network device up in the context of a process ``ifconfig``; returns the driver's result."""

@@ -22,7 +22,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Image:
-    """A linked object: its bytes at ``base`` and the addresses of all its symbols.
+    """A linked object: its bytes at ``base``, the addresses of all its symbols, and their sizes.
 
     ``text``, ``read_only`` and ``data`` are half-open ranges of linear addresses.
     """
@@ -30,6 +30,7 @@ class Image:
     base: int
     data: bytes
     symbols: dict[str, int]
+    sizes: dict[str, int]
     exported: dict[str, int]
     sections: dict[int, int]
     text: tuple[int, int]
@@ -37,8 +38,13 @@ class Image:
     writable: tuple[int, int]
 
 
-def lay_out(obj: ObjectFile, limit: int = 4 << 20) -> Layout:
+def lay_out(obj: ObjectFile, limit: int = 4 << 20, room: int = 0) -> Layout:
     """Decide each section's offset: text, then read-only data, then data and zeroed data.
+
+    Parameters
+    ----------
+    room : int
+        Bytes at the end of the data that are no section's, for what the loader puts there.
 
     Raises
     ------
@@ -73,6 +79,9 @@ def lay_out(obj: ObjectFile, limit: int = 4 << 20) -> Layout:
                     at += symbol.size
                     if at > limit:
                         raise ElfError(f"{obj.name}: {symbol.name} needs more than {limit} bytes of memory")
+            at += room
+            if at > limit:
+                raise ElfError(f"{obj.name}: {room} bytes behind its data need more than {limit} of memory")
         ranges.append((start, at))
     size = -(-at // PAGE_SIZE) * PAGE_SIZE
     return Layout(offsets, size, ranges[0], ranges[1], ranges[2], commons)
@@ -117,17 +126,21 @@ def link(obj: ObjectFile, layout: Layout, base: int, resolve: Callable[[str], in
             value -= base + at
         struct.pack_into("<I", image, at, value & 0xFFFFFFFF)
     symbols: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     exported: dict[str, int] = {}
     for symbol, address in zip(obj.symbols, addresses, strict=True):
         if address is None or not symbol.name or (symbol.section is None and not symbol.common):
             continue
         symbols.setdefault(symbol.name, address)
+        sizes.setdefault(symbol.name, symbol.size)
         if symbol.binding != "LOCAL":
             exported[symbol.name] = address
+            sizes[symbol.name] = symbol.size
     return Image(
         base,
         bytes(image),
         symbols | exported,
+        sizes,
         exported,
         {index: base + offset for index, offset in layout.offsets.items()},
         _shifted(layout.text, base),

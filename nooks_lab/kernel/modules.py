@@ -1,13 +1,15 @@
 """The module loader (Linux 2.4 ``kernel/module.c`` and what ``insmod`` does in user space)."""
 
-import struct
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from nooks_lab.kernel import linker
 from nooks_lab.kernel.exports import export
 from nooks_lab.kernel.hooks import Hooks
+from nooks_lab.kernel.ksymtab import exported_symbols, find_table
+from nooks_lab.kernel.module import Module, ModuleError, ModuleInfo, Parameters, modinfo
+from nooks_lab.kernel.module_parameters import set_parameters, string_room
+from nooks_lab.kernel.module_refs import ModuleRefs
 from nooks_lab.kernel.slab import SlabAllocator
 from nooks_lab.kernel.structs import Types
 from nooks_lab.kernel.symbols import SymbolTable
@@ -17,35 +19,6 @@ from nooks_lab.toolchain.elf import ElfError, ObjectFile
 
 MOD_RUNNING, MOD_DELETED = 1, 2
 _NAME_LIMIT = 32
-
-
-class ModuleError(ValueError):
-    """A module that cannot be loaded or unloaded; one sentence that names it."""
-
-
-@dataclass
-class Module:
-    """A module in memory.
-
-    Attributes
-    ----------
-    struct : view of struct module
-        The kernel's record, in guest memory.
-    bindings : dict
-        What each undefined symbol was linked to.
-    init_result : int or None
-        What ``init_module`` returned; None while it has not.
-    """
-
-    name: str
-    object: ObjectFile
-    struct: Any
-    base: int
-    size: int
-    parameters: Mapping[str, int]
-    image: linker.Image | None = None
-    bindings: dict[str, int] = field(default_factory=dict)
-    init_result: int | None = None
 
 
 class Modules:
@@ -74,47 +47,41 @@ class Modules:
         self._types, self._memory, self._slab, self._vmalloc = types, memory, slab, vmalloc
         self._symbols, self._table, self._hooks = symbols, table, hooks
         self._list, self._call = module_list, call
+        self._refs = ModuleRefs(types, slab)
         self.loaded: dict[str, Module] = {}
 
-    def load(self, name: str, obj: ObjectFile, parameters: Mapping[str, int] | None = None) -> Module:
+    def load(self, name: str, obj: ObjectFile, parameters: Parameters | None = None) -> Module:
         """Place and link a module, without calling it.
 
         Raises
         ------
         ModuleError
-            When a name, symbol or parameter is wrong, or memory is short; the kernel is as before.
+            When a name, symbol, parameter or table of exports is wrong, or memory is short; the kernel is as
+            before.
         ElfError
             When the object cannot be laid out.
         """
         if name in self.loaded:
             raise ModuleError(f"module {name} is already loaded")
-        defined = obj.defined()
-        if "init_module" not in defined:
+        parameters = dict(parameters or {})
+        layout = linker.lay_out(obj, room=string_room(parameters))
+        init = obj.defined().get("init_module")
+        if init is None or init.section not in layout.offsets:
             raise ModuleError(f"module {name} has no init_module")
-        layout = linker.lay_out(obj)
         base = self._vmalloc.alloc(layout.size)
         record = self._slab.zalloc(self._types.size("module") + _NAME_LIMIT)
         if not base or not record:
             self._give_back(base, record)
             raise ModuleError(f"no memory for module {name} ({layout.size} bytes)")
-        module = Module(
-            name, obj, self._types.view("module", record), base, layout.size, dict(parameters or {})
-        )
+        module = Module(name, obj, self._types.view("module", record), base, layout.size, parameters)
         self._hooks.module_placed(module)
         try:
-            module.image = self._link(module, layout)
-            image = bytearray(module.image.data)
-            for parameter, value in module.parameters.items():
-                _set_parameter(module, image, parameter, value)
+            self._link(module, layout)
         except (ModuleError, ElfError):
             self._hooks.module_gone(module)
             self._give_back(base, record)
             raise
-        self._memory.write(base, bytes(image))
-        self._fill(module, module.image)
-        self.loaded[name] = module
-        self._table.add(name, base, base + layout.size, _code_symbols(obj, module.image))
-        return module
+        return self._enlist(module)
 
     def _give_back(self, base: int, record: int) -> None:
         if base:
@@ -122,17 +89,55 @@ class Modules:
         if record:
             self._slab.free(record)
 
-    def _link(self, module: Module, layout: linker.Layout) -> linker.Image:
+    def _link(self, module: Module, layout: linker.Layout) -> None:
+        """Write the linked module and its record; nothing refers to them yet, but what it uses is noted."""
+        used: dict[str, Module] = {}
+
         def resolve(symbol: str) -> int | None:
             if symbol == "__this_module":
                 return int(module.struct.address)
-            address = self._hooks.bind_symbol(module, symbol, self._symbols.get(symbol))
+            found, provider = self._find(symbol)
+            address = self._hooks.bind_symbol(module, symbol, found, provider)
             if address is None:
                 raise ModuleError(f"module {module.name}: undefined symbol {symbol}")
+            if provider is not None:
+                used[provider.name] = provider
             module.bindings[symbol] = address
             return address
 
-        return linker.link(module.object, layout, module.base, resolve)
+        module.image = linker.link(module.object, layout, module.base, resolve)
+        image = bytearray(module.image.data)
+        set_parameters(module, image)
+        self._memory.write(module.base, bytes(image))
+        self._fill(module, module.image)
+        self._check_exports(module)
+        if not self._refs.add(module.struct, [provider.struct for provider in used.values()]):
+            raise ModuleError(f"module {module.name}: no memory for its references")
+
+    def _find(self, symbol: str) -> tuple[int | None, Module | None]:
+        """Return a symbol's address and who exports it: the kernel, which is None, or else a module."""
+        address = self._symbols.get(symbol)
+        if address is None:
+            for module in self.loaded.values():
+                # Only between a good init and the cleanup may others call it.
+                if module.struct.flags & (MOD_RUNNING | MOD_DELETED) == MOD_RUNNING:
+                    address = exported_symbols(self._types, module).get(symbol)
+                    if address is not None:
+                        return address, module
+        return address, None
+
+    def _check_exports(self, module: Module) -> None:
+        """Every exported name has one owner, so that it never depends on the order what a symbol means."""
+        mine = exported_symbols(self._types, module)
+        if not mine:
+            return
+        tables = [
+            (f"module {other.name}", exported_symbols(self._types, other)) for other in self.loaded.values()
+        ]
+        for owner, names in [("the kernel", self._symbols), *tables]:
+            for symbol in mine:
+                if symbol in names:
+                    raise ModuleError(f"module {module.name}: symbol {symbol} is already exported by {owner}")
 
     def _fill(self, module: Module, image: linker.Image) -> None:
         record = module.struct
@@ -142,8 +147,39 @@ class Modules:
         record.name, record.base, record.size = name, module.base, module.size
         record.init = image.exported["init_module"]
         record.cleanup = image.exported.get("cleanup_module", 0)
-        record.next = self._memory.u32(self._list)
-        self._memory.set_u32(self._list, record.address)
+        find_table(self._types, module)
+
+    def _enlist(self, module: Module) -> Module:
+        """From here on the module is one of the loaded."""
+        assert module.image is not None
+        module.struct.next = self._memory.u32(self._list)
+        self._memory.set_u32(self._list, module.struct.address)
+        self.loaded[module.name] = module
+        functions = _code_symbols(module.object, module.image)
+        self._table.add(module.name, module.base, module.base + module.size, functions)
+        return module
+
+    def lsmod(self) -> list[ModuleInfo]:
+        """Return what ``/proc/modules`` says: all modules, the latest first, as guest memory has them."""
+        return [
+            ModuleInfo(
+                self._name(record),
+                record.size,
+                record.usecount,
+                tuple(map(self._name, self._refs.users(record))),
+            )
+            for record in self._records()
+        ]
+
+    def _records(self) -> Iterator[Any]:
+        at = self._memory.u32(self._list)
+        while at:
+            record = self._types.view("module", at)
+            yield record
+            at = record.next
+
+    def _name(self, record: Any) -> str:
+        return self._memory.string(record.name, _NAME_LIMIT).decode(errors="replace")
 
     def init(self, module: Module) -> int:
         """Call ``init_module``; a result other than 0 is an error number, negated."""
@@ -159,8 +195,11 @@ class Modules:
         Raises
         ------
         ModuleError
-            When the module is in use, or has no cleanup.
+            When the module is in use, another module uses it, or it has no cleanup.
         """
+        users = ", ".join(map(self._name, self._refs.users(module.struct)))
+        if users:
+            raise ModuleError(f"module {module.name} is used by {users}")
         if module.struct.usecount > 0:
             raise ModuleError(f"module {module.name} is in use")
         if not module.struct.cleanup:
@@ -169,7 +208,7 @@ class Modules:
         self._hooks.call_module(module, lambda: self._call(module.struct.cleanup))
 
     def unload(self, module: Module) -> None:
-        """Free a module's memory; whoever still points there will fault."""
+        """Free a module's memory; whoever still points there will fault, also a module that uses it."""
         link = self._list
         while at := self._memory.u32(link):
             record = self._types.view("module", at)
@@ -177,6 +216,7 @@ class Modules:
                 self._memory.set_u32(link, record.next)
                 break
             link = record.offset_of("next")
+        self._refs.drop(module.struct)
         self._hooks.module_gone(module)
         del self.loaded[module.name]
         self._table.remove(module.name)
@@ -193,24 +233,9 @@ class Modules:
         self._types.view("module", mod).usecount -= 1
 
 
-def modinfo(obj: ObjectFile) -> dict[str, str]:
-    """Return the ``.modinfo`` strings of a module: ``license``, ``author``, ``parm_X`` ..."""
-    section = obj.section_named(".modinfo")
-    entries = section.data.split(b"\0") if section else []
-    pairs = (entry.decode("latin-1").split("=", 1) for entry in entries if b"=" in entry)
-    return {entry[0]: entry[1] for entry in pairs}
-
-
-def _set_parameter(module: Module, image: bytearray, name: str, value: int) -> None:
-    """Write an integer parameter into the image, as ``insmod name=value`` does."""
-    kind = modinfo(module.object).get(f"parm_{name}")
-    if kind is None or module.image is None or name not in module.image.symbols:
-        raise ModuleError(f"module {module.name} has no parameter {name}")
-    if not kind.endswith("i"):
-        raise ModuleError(f"module {module.name}: parameter {name} is not an integer")
-    struct.pack_into("<i", image, module.image.symbols[name] - module.base, value)
-
-
 def _code_symbols(obj: ObjectFile, image: linker.Image) -> dict[str, int]:
     functions = {symbol.name for symbol in obj.symbols if symbol.kind == "FUNC"}
     return {name: address for name, address in image.symbols.items() if name in functions}
+
+
+__all__ = ["MOD_DELETED", "MOD_RUNNING", "Module", "ModuleError", "ModuleInfo", "Modules", "modinfo"]

@@ -79,13 +79,14 @@ def test_a_module_runs_its_init_and_its_cleanup(unchanged: Lab) -> None:
     [
         ("int init_module(void) { return absent(); }", {}, "module bad: undefined symbol absent"),
         ("int start(void) { return 0; }", {}, "module bad has no init_module"),
+        ('__asm__(".globl init_module\\ninit_module = 5");', {}, "module bad has no init_module"),
         ("int init_module(void) { return -19; }", {}, "module bad: init_module returned error 19"),
         ("int init_module(void) { return 3; }", {}, "module bad: init_module returned error -3"),
         (GOOD, {"question": 1}, "module bad has no parameter question"),
         (GOOD, {"name": 1}, "module bad: parameter name is not an integer"),
         ("char big[64 << 20]; int init_module(void) { return big[5]; }", {}, "bad.o"),
     ],
-    ids=["undefined", "no init", "ENODEV", "positive", "parameter", "string", "too large"],
+    ids=["undefined", "no init", "init nowhere", "ENODEV", "positive", "parameter", "string", "too large"],
 )
 def test_a_bad_module_is_refused_by_name(
     unchanged: Lab, source: str, parameters: dict[str, int], sentence: str

@@ -76,6 +76,19 @@ extern void __MOD_DEC_USE_COUNT(struct module *mod);
 	__MODINFO(__module_parm_##var, "parm_" __MODULE_STRING(var) "=" type); \
 	static const void *const __module_parm_addr_##var __attribute__((used)) = &(var)
 
+/*
+ * Other modules can use what is in this table, and nothing else of a module;
+ * the loader finds it by its section. It is constant, so that in a domain of
+ * Nooks no store of the module's own reaches it.
+ */
+#define EXPORT_SYMBOL(var) \
+	static const char __kstrtab_##var[] __attribute__((section(".kstrtab"), used)) = __MODULE_STRING(var); \
+	static const struct module_symbol __ksymtab_##var __attribute__((section("__ksymtab"), used)) = { \
+		.value = (unsigned long)&(var), .name = __kstrtab_##var }
+
+/* An empty table. */
+#define EXPORT_NO_SYMBOLS __asm__(".section __ksymtab, \"a\"\n.previous")
+
 #define MODULE_DEVICE_TABLE(type, table) \
 	extern const struct type##_device_id __module_##type##_device_table __attribute__((alias(#table)))
 
