@@ -74,8 +74,8 @@ class Modules:
             self._give_back(base, record)
             raise ModuleError(f"no memory for module {name} ({layout.size} bytes)")
         module = Module(name, obj, self._types.view("module", record), base, layout.size, parameters)
-        self._hooks.module_placed(module)
         try:
+            self._hooks.module_placed(module)
             self._link(module, layout)
         except (ModuleError, ElfError):
             self._hooks.module_gone(module)

@@ -116,7 +116,7 @@ class Interposition:
         queue.counters.calls += 1
         self._kernel.machine.clock.advance(QUEUE_CYCLES)
         if queue.put(number, arguments):
-            nooks.xpc.nooks_kernel_call(lambda domain: self.run_kernel_calls(domain))
+            nooks.xpc.nooks_kernel_call(self.run_kernel_calls)
 
     def defer_kernel_call(self, domain: Domain, name: str, *arguments: int) -> None:
         """Have the kernel do something when this domain's extension next returns to it."""
@@ -131,7 +131,10 @@ class Interposition:
         """Have something done before the extension next runs; the same call waits only once."""
         queue = self._nooks.queues(domain).extension_calls
         number = self._numbers[name]
-        if any(each.function == number and each.arguments[: len(arguments)] == arguments for each in queue.waiting()):
+        if any(
+            each.function == number and each.arguments[: len(arguments)] == arguments
+            for each in queue.waiting()
+        ):
             return
         if queue.put(number, arguments):
             self.run_extension_calls(domain)

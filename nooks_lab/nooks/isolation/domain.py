@@ -24,7 +24,7 @@ class BadParameter(Exception):  # noqa: N818 - the extension's mistake, an event
     """An extension passed something to the kernel that the wrapper's check refused."""
 
 
-class ForbiddenPage(ValueError):
+class ForbiddenPageError(ValueError):
     """A domain was to be granted a page that no domain may write."""
 
 
@@ -127,7 +127,7 @@ class Domain:
 
         Raises
         ------
-        ForbiddenPage
+        ForbiddenPageError
             When a page is not mapped, or holds the kernel's image or page tables.
         """
         pages = range(address & PAGE_MASK, address + size, PAGE_SIZE)
@@ -140,9 +140,9 @@ class Domain:
     def _check_grantable(self, page: int, reason: Grant) -> None:
         what = f"page {page:08x} as {reason.label} to domain {self.name}"
         if page < PAGE_OFFSET or not self.kernel.page_table.pte(page) & P:
-            raise ForbiddenPage(f"cannot grant {what}: it is not mapped")
+            raise ForbiddenPageError(f"cannot grant {what}: it is not mapped")
         if page < phys_to_virt(self.kernel.first_free) or page == phys_to_virt(self.directory):
-            raise ForbiddenPage(f"cannot grant {what}: it belongs to the kernel itself")
+            raise ForbiddenPageError(f"cannot grant {what}: it belongs to the kernel itself")
 
     def revoke(self, address: int, size: int) -> None:
         """Undo one :meth:`grant`."""

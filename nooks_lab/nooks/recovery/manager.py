@@ -1,168 +1,27 @@
-"""Recovery of a failed extension (paper, section 4.4): the phases, in their order, and who runs them."""
+"""The recovery manager (paper, section 4.5): starts recoveries, runs their phases, keeps their records."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nooks_lab.kernel.modules import Module, ModuleError
-from nooks_lab.machine.pci import COMMAND, COMMAND_MASTER
-from nooks_lab.nooks.domain import Domain
-from nooks_lab.nooks.tracker import TYPES
-from nooks_lab.nooks.xpc import ExtensionFault
-from nooks_lab.toolchain.elf import ElfError
+from nooks_lab import extensions
+from nooks_lab.kernel.bug import KernelBug
+from nooks_lab.kernel.module import ModuleError
+from nooks_lab.kernel.sched import TaskKilled
+from nooks_lab.machine.paging import PageFault
+from nooks_lab.nooks.isolation.domain import Domain
+from nooks_lab.nooks.recovery import phases
+from nooks_lab.nooks.recovery.agent import RecoveryAgent
+from nooks_lab.nooks.recovery.phases import FIRST, PHASES, Phase
+from nooks_lab.nooks.recovery.record import Recovery
+from nooks_lab.nooks.recovery.storm import StormDetector
+from nooks_lab.nooks.xpc.calls import ExtensionFault
+from nooks_lab.toolchain.elf import ObjectFile
 
 if TYPE_CHECKING:
     from nooks_lab.nooks.manager import Nooks
 
-OBJECT_CYCLES = 270
-"""Releasing one object: its look-up, and the kernel function that frees it (150 cycles, as ``kfree``)."""
-
-MASK_CYCLES = 300
-"""As ``disable_irq``."""
-
-SAFE = [name for name, kind in TYPES.items() if not kind.dma]
-REACHABLE_BY_DEVICE = [name for name, kind in TYPES.items() if kind.dma]
-
-
-@dataclass
-class Recovery:
-    """One recovery.
-
-    Attributes
-    ----------
-    phases : list of (name, cycles)
-    leaked : int
-        Objects of the failed domain that are still tracked at the end.
-    ok : bool
-        The extension runs again.
-    restart : bool
-        False when the extension failed while another recovery was starting it: then it is given up.
-    started : int
-        Cycle of the failure.
-    """
-
-    extension: str
-    trigger: str
-    started: int
-    phases: list[tuple[str, int]] = field(default_factory=list)
-    leaked: int = 0
-    ok: bool = False
-    restart: bool = True
-    domain: Domain | None = field(default=None, repr=False)
-    module: Module | None = field(default=None, repr=False)
-    lines: list[int] = field(default_factory=list, repr=False)
-
-    @property
-    def cycles(self) -> int:
-        """Cycles that all phases took."""
-        return sum(cycles for _, cycles in self.phases)
-
-
-Phase = tuple[str, Callable[["Nooks", Recovery], None]]
-
-
-def _live(recovery: Recovery) -> tuple[Domain, Module]:
-    assert recovery.domain is not None
-    assert recovery.module is not None
-    return recovery.domain, recovery.module
-
-
-def disable_interrupts(nooks: "Nooks", recovery: Recovery) -> None:
-    """Mask the device's lines at once: nobody is left to acknowledge it, and it would livelock the CPU."""
-    domain, _ = _live(recovery)
-    for tracked in nooks.tracker.objects(domain):
-        if tracked.type == "irqaction":
-            recovery.lines.append(tracked.detail[0])
-            nooks.kernel.machine.clock.advance(MASK_CYCLES)
-            nooks.kernel.irq.disable_irq(tracked.detail[0])
-
-
-def unwind_tasks(nooks: "Nooks", recovery: Recovery) -> None:
-    """Wake the tasks that sleep in or beneath the extension, so that they leave it with an error."""
-    domain, _ = _live(recovery)
-    for pid in nooks.xpc.tasks_in(domain):
-        thread = nooks.kernel.sched.threads.get(pid)
-        if thread is not None and nooks.kernel.sched.unwind(thread, ExtensionFault(domain, recovery.trigger)):
-            while pid in nooks.xpc.tasks_in(domain):
-                nooks.kernel.sched.schedule()
-        else:
-            nooks.kernel.log(f"nooks: task {pid} cannot be unwound from {recovery.extension}\n")
-
-
-def release_objects(nooks: "Nooks", recovery: Recovery) -> None:
-    """Release what no device can reach."""
-    _release(nooks, _live(recovery)[0], SAFE)
-
-
-def _release(nooks: "Nooks", domain: Domain, kinds: list[str]) -> None:
-    released = nooks.tracker.release(domain, kinds)
-    nooks.kernel.machine.clock.advance(released * OBJECT_CYCLES)
-
-
-def unload(nooks: "Nooks", recovery: Recovery) -> None:
-    """Free the module's memory."""
-    nooks.kernel.modules.unload(_live(recovery)[1])
-
-
-def reload(nooks: "Nooks", recovery: Recovery) -> None:
-    """Load the same object in a new domain, call its init, and run its start-up script."""
-    _, module = _live(recovery)
-    if not recovery.restart:
-        nooks.kernel.log(f"nooks: {module.name} disabled: it failed while it was started again\n")
-        return
-    try:
-        fresh = nooks.kernel.modules.load(module.name, module.object, module.parameters)
-    except (ModuleError, ElfError) as error:
-        nooks.kernel.log(f"nooks: {module.name} disabled: {error}\n")
-        return
-    result = nooks.kernel.modules.init(fresh)
-    if result:
-        nooks.kernel.log(f"nooks: {module.name} disabled: its init returned {result}\n")
-        nooks.kernel.modules.unload(fresh)
-        return
-    for step in nooks.recovery.scripts.get(module.name, []):
-        step()
-    domain = nooks.domain_of(module.name)
-    recovery.ok = domain is not None and not domain.failed
-
-
-def release_device_memory(nooks: "Nooks", recovery: Recovery) -> None:
-    """Only now, with the device reset by its new driver, release what it could reach; then its interrupts."""
-    domain, _ = _live(recovery)
-    if not recovery.ok:
-        _stop_dma(nooks, domain)
-    _release(nooks, domain, REACHABLE_BY_DEVICE)
-    recovery.leaked = len(nooks.tracker.objects(domain))
-    if nooks.xpc.tasks_in(domain):
-        nooks.kernel.log(f"nooks: a task sleeps on in {recovery.extension}; its domain stays\n")
-        nooks.recovery.lingering.append(domain)
-    else:
-        nooks.dissolve(domain)
-    for line in recovery.lines:
-        if nooks.kernel.irq.actions(line):
-            nooks.kernel.irq.enable_irq(line)
-
-
-def _stop_dma(nooks: "Nooks", domain: Domain) -> None:
-    """Without a new driver nobody resets the device: take bus mastering from it."""
-    for tracked in nooks.tracker.objects(domain):
-        if tracked.type == "pci regions":
-            slot = nooks.kernel.types.view("pci_dev", tracked.kernel).devfn >> 3
-            bus = nooks.kernel.machine.pci
-            bus.config_write(slot, COMMAND, 2, bus.config_read(slot, COMMAND, 2) & ~COMMAND_MASTER)
-
-
-FIRST: Phase = ("disable interrupts", disable_interrupts)
-"""Runs at the failure itself, in whatever context that is."""
-
-PHASES: tuple[Phase, ...] = (
-    ("unwind tasks", unwind_tasks),
-    ("release objects", release_objects),
-    ("unload", unload),
-    ("reload", reload),
-    ("release device memory", release_device_memory),
-)
-"""Run by the recovery agent, a task of its own."""
+GUEST_EVENTS = (TaskKilled, ExtensionFault, PageFault, KernelBug, ModuleError)
+"""What may end the agent's task."""
 
 
 class RecoveryManager:
@@ -170,16 +29,31 @@ class RecoveryManager:
 
     Parameters
     ----------
-    phases : tuple of (name, function)
+    order : tuple of Phase
         What the agent does, in order; an exercise may swap two.
+    agent : callable
+        Makes the agent.
+
+    Attributes
+    ----------
+    scripts : dict
+        The start-up script of each extension: what is done after its init.
     """
 
-    def __init__(self, nooks: "Nooks", phases: tuple[Phase, ...] = PHASES) -> None:
-        self._nooks, self._phases = nooks, phases
+    def __init__(
+        self,
+        nooks: "Nooks",
+        order: tuple[Phase, ...] = PHASES,
+        agent: Callable[["Nooks"], RecoveryAgent] = RecoveryAgent,
+    ) -> None:
+        self._nooks, self._order = nooks, order
+        self.agent = agent(nooks)
         self.done: list[Recovery] = []
         self.running: list[Recovery] = []
         self.lingering: list[Domain] = []
         self.scripts: dict[str, list[Callable[[], object]]] = {}
+        self.storms = StormDetector(nooks.kernel.machine.clock)
+        self._masked: dict[int, list[int]] = {}
 
     def owns(self, domain: Domain) -> bool:
         """Tell whether a domain is being recovered."""
@@ -191,27 +65,71 @@ class RecoveryManager:
             self.lingering.remove(domain)
             self._nooks.dissolve(domain)
 
+    def replacement(self, name: str) -> ObjectFile:
+        """Return the object of an extension that takes another's place."""
+        return extensions.extension(name)
+
+    def mask_lines(self, domain: Domain) -> None:
+        """An extension has failed in its init: its interrupts go off until its objects are released."""
+        self._masked[domain.number] = phases.mask_lines(self._nooks, domain)
+
+    def release_everything(self, domain: Domain) -> None:
+        """Release all that a domain holds which is about to end without recovery."""
+        nooks = self._nooks
+        phases.release(nooks, domain, phases.safe_types())
+        phases.stop_dma(nooks, domain)
+        phases.release(nooks, domain, phases.device_types())
+        phases.unmask_lines(nooks, self._masked.pop(domain.number, []))
+
     def start(self, domain: Domain, trigger: str) -> None:
         """Begin: interrupts off now, the rest in the agent's task."""
         kernel = self._nooks.kernel
-        module = kernel.modules.loaded[domain.modules[0]]
-        recovery = Recovery(domain.name, trigger, kernel.machine.clock.now, domain=domain, module=module)
-        recovery.restart = all(other.extension != domain.name for other in self.running)
+        recovery = Recovery(
+            domain.name,
+            trigger,
+            kernel.machine.clock.now,
+            self._nooks.policy.of(domain.name),
+            domain=domain,
+            modules=self._nooks.loaded(domain),
+        )
+        earlier = [each for each in [*self.done, *self.running] if each.extension == domain.name]
         self.running.append(recovery)
         self._run(recovery, FIRST)
-        agent = kernel.start("nooks-agent", lambda: self._agent(recovery))
+        agent = kernel.start("nooks-agent", lambda: self._agent(recovery, earlier))
         agent.detached = True
 
-    def _agent(self, recovery: Recovery) -> None:
-        for phase in self._phases:
-            self._run(recovery, phase)
+    def _agent(self, recovery: Recovery, earlier: list[Recovery]) -> None:
+        """The agent's task.  It may die of what it does; then the extension is disabled, and all is released."""
+        left = list(self._order)
+        try:
+            self._decide(recovery, earlier)
+            while left:
+                self._run(recovery, left.pop(0))
+        except GUEST_EVENTS as death:
+            self._disable(recovery, f"the agent died: {death}")
+            for phase in left:
+                self._run(recovery, phase)
+        recovery.domain = None
         self.running.remove(recovery)
         self.done.append(recovery)
-        self._nooks.kernel.log(f"nooks: {recovery.extension} recovered\n" if recovery.ok else "")
+        if recovery.ok:
+            self._nooks.kernel.log(f"nooks: {recovery.extension} recovered\n")
+
+    def _decide(self, recovery: Recovery, earlier: list[Recovery]) -> None:
+        try:
+            self.agent.decide(recovery, earlier)
+        except GUEST_EVENTS:
+            raise
+        except Exception as failure:  # noqa: BLE001 - the agent is a user's program: whatever it dies of
+            self._disable(recovery, f"the agent failed: {failure}")
+
+    def _disable(self, recovery: Recovery, reason: str) -> None:
+        recovery.restart = recovery.ok = False
+        recovery.decisions.append(f"{recovery.extension} is disabled: {reason}")
+        self._nooks.kernel.log(f"nooks: {recovery.decisions[-1]}\n")
 
     def _run(self, recovery: Recovery, phase: Phase) -> None:
-        name, work = phase
         clock = self._nooks.kernel.machine.clock
         begun = clock.now
-        work(self._nooks, recovery)
-        recovery.phases.append((name, clock.now - begun))
+        phase.work(self._nooks, recovery)
+        recovery.phases.append((phase.name, clock.now - begun))

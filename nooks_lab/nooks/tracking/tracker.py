@@ -117,9 +117,7 @@ class ObjectTracker:
     def _head(self, domain: Domain, number: int, extension: int) -> int:
         return int(domain.record.address) + self._objects + 4 * bucket(number, extension)
 
-    def add(
-        self, domain: Domain, kind: str, kernel: int, extension: int, *detail: int
-    ) -> TrackedObject:
+    def add(self, domain: Domain, kind: str, kernel: int, extension: int, *detail: int) -> TrackedObject:
         """Record a long-lived object; its extension version is the key.
 
         Raises
@@ -140,7 +138,8 @@ class ObjectTracker:
         if not address:
             raise BadParameter(f"no memory to track a {kind}")
         serial = self.record.serial = self.record.serial + 1
-        words = (*detail, 0, 0, 0)[:3]
+        first, second, third = (*detail, 0, 0, 0)[:3]
+        words = (first, second, third)
         owner = domain.record.address
         self._memory.write(
             address, _RECORD.pack(0, 0, owner, serial, TYPES[kind].number, kernel, extension, *words)

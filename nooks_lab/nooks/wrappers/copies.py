@@ -129,7 +129,10 @@ class OperationsCopy(StructCopy):
         own = super().to_kernel(kernel, extension)
         version = self._memory.read(kernel, self.size)
         for member, offset in self._offsets.items():
-            (pointer,), (known,) = struct.unpack_from("<I", own, offset), struct.unpack_from("<I", version, offset)
+            (pointer,), (known,) = (
+                struct.unpack_from("<I", own, offset),
+                struct.unpack_from("<I", version, offset),
+            )
             if bool(pointer) != bool(known):
                 wrapper = self._entry_point(f"{self.name}.{member}") if pointer else 0
                 self._memory.set_u32(kernel + offset, wrapper)

@@ -145,7 +145,9 @@ class Callback:
         """Look where it points."""
         if not (value or self.null):
             raise BadParameter(f"{function}: a function pointer is NULL")
-        if value and not any(module.base <= value < module.base + module.size for module in nooks.loaded(domain)):
+        if value and not any(
+            module.base <= value < module.base + module.size for module in nooks.loaded(domain)
+        ):
             raise BadParameter(f"{function}: {value:08x} is no function of domain {domain.name}")
         return value
 

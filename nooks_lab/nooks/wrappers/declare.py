@@ -3,7 +3,7 @@
 import inspect
 import keyword
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -73,9 +73,7 @@ class ExtensionWrapper:
 KERNEL_WRAPPERS: dict[str, KernelWrapper] = {}
 EXTENSION_WRAPPERS: dict[str, ExtensionWrapper] = {}
 
-RUN_IN_PLACE = frozenset(
-    ["memcpy", "memmove", "memset", "memcmp", "strcpy", "strncpy", "strlen", "strcmp"]
-)
+RUN_IN_PLACE = frozenset(["memcpy", "memmove", "memset", "memcmp", "strcpy", "strncpy", "strlen", "strcmp"])
 """Machine code that touches nothing but its arguments: the extension runs it in its own domain.
 
 Beside these, the kernel's global variables are linked straight in: the extension can read them where they are
@@ -165,13 +163,22 @@ def kernel_wrapper(
         When decisions and pointers do not match, the body has other parameters, or the deferral would change a
         result.
     """
+    return declare_wrapper(prototype, decisions, deferral)
+
+
+def declare_wrapper(
+    prototype: str, decisions: Mapping[str, Decision], deferral: Deferral | None = None
+) -> Callable[[KernelBody], KernelBody]:
+    """As :func:`kernel_wrapper`, with the decisions in a dict; for wrappers that are declared in a loop."""
     parsed = parse(prototype)
     by_name = {name: decisions.get(python_name(name)) for name in parsed.parameters}
     strange = set(decisions) - {python_name(name) for name in parsed.parameters}
     missing = [name for name in parsed.pointers if by_name[name] is None]
     if strange or missing:
         problem = (
-            f"there is no parameter {min(strange)}" if strange else f"the pointer {missing[0]} lacks a decision"
+            f"there is no parameter {min(strange)}"
+            if strange
+            else f"the pointer {missing[0]} lacks a decision"
         )
         raise WrapperError(f"wrapper of {parsed.name}: {problem}")
     decided = {name: decision for name, decision in by_name.items() if decision is not None}
@@ -247,7 +254,9 @@ def check_declarations(kernel: "Kernel") -> None:
             raise WrapperError(f"wrapper of {name}: the kernel has no such function")
         prototype = spell_prototype(name, kernel.functions[name][2])
         if wrapper.prototype != prototype:
-            raise WrapperError(f"wrapper of {name}: it is declared as {wrapper.prototype!r}, and is {prototype!r}")
+            raise WrapperError(
+                f"wrapper of {name}: it is declared as {wrapper.prototype!r}, and is {prototype!r}"
+            )
     for kind, entry in EXTENSION_WRAPPERS.items():
         struct, _, member = kind.partition(".")
         layout = kernel.layouts.structs.get(struct)
@@ -268,4 +277,4 @@ def pass_through(prototype: str, **decisions: Decision) -> None:
         result: int | None = nooks.kernel_function(function)(*arguments)
         return result
 
-    kernel_wrapper(prototype, **decisions)(body)
+    declare_wrapper(prototype, decisions)(body)

@@ -55,7 +55,9 @@ def get_free_pages(nooks: "Nooks", domain: Domain, gfp_mask: int, order: int) ->
     return address
 
 
-@kernel_wrapper("void free_pages(unsigned long addr, unsigned int order)", addr=held("pages", null=True, ends=True))
+@kernel_wrapper(
+    "void free_pages(unsigned long addr, unsigned int order)", addr=held("pages", null=True, ends=True)
+)
 def free_pages(nooks: "Nooks", domain: Domain, addr: TrackedObject | None, order: int) -> None:
     """Free whole pages; the order must be the one they were allocated with."""
     if addr is None:

@@ -38,7 +38,8 @@ def alloc_etherdev(nooks: "Nooks", domain: Domain, sizeof_priv: int) -> int:
 
 
 @kernel_wrapper(
-    "struct net_device *init_etherdev(struct net_device *dev, int sizeof_priv)", dev=held("net_device", null=True)
+    "struct net_device *init_etherdev(struct net_device *dev, int sizeof_priv)",
+    dev=held("net_device", null=True),
 )
 def init_etherdev(nooks: "Nooks", domain: Domain, dev: TrackedObject | None, sizeof_priv: int) -> int:
     """Allocate and register a device; the extension fills it in "in time", so it is copied back later."""
@@ -177,7 +178,9 @@ _frees("void kfree_skb(struct sk_buff *skb)")
 _frees("void dev_kfree_skb_any(struct sk_buff *skb)")
 _frees(
     "void dev_kfree_skb_irq(struct sk_buff *skb)",
-    Deferral("Linux itself puts the freeing off to the softirq; nobody looks at a packet that is being freed"),
+    Deferral(
+        "Linux itself puts the freeing off to the softirq; nobody looks at a packet that is being freed"
+    ),
 )
 
 
@@ -209,7 +212,9 @@ def eth_type_trans(nooks: "Nooks", domain: Domain, skb: TrackedObject, dev: Trac
 
 @kernel_wrapper(
     "int netif_rx(struct sk_buff *skb)",
-    deferral=Deferral("the softirq delivers it later anyway, and a driver cannot help a full backlog", NET_RX_SUCCESS),
+    deferral=Deferral(
+        "the softirq delivers it later anyway, and a driver cannot help a full backlog", NET_RX_SUCCESS
+    ),
     skb=held("sk_buff", ends=True),
 )
 def netif_rx(nooks: "Nooks", domain: Domain, skb: TrackedObject) -> int:
@@ -235,9 +240,9 @@ def _call_device(nooks: "Nooks", dev: int, operation: str, otherwise: int, *argu
     own = nooks.kernel.memory.read(device.extension, nooks.net_device.size)
     nooks.copy_back_later(domain, device)
     function = nooks.net_device.function(own, operation)
-    return nooks.call_extension(domain, otherwise, function, *arguments, device.extension) if (
-        operation == "hard_start_xmit"
-    ) else nooks.call_extension(domain, otherwise, function, device.extension, *arguments)
+    if operation == "hard_start_xmit":
+        return nooks.call_extension(domain, otherwise, function, *arguments, device.extension)
+    return nooks.call_extension(domain, otherwise, function, device.extension, *arguments)
 
 
 def _operation(name: str, prototype: str, otherwise: int) -> None:
@@ -266,7 +271,10 @@ def hard_start_xmit(nooks: "Nooks", skb: int, dev: int) -> int:
     result = _call_device(nooks, dev, "hard_start_xmit", 0, packet.extension)
     if domain.failed:
         return 0
-    if result and nooks.tracker.find(domain, "sk_buff", packet.extension) == packet:
+    if result and nooks.tracker.find(domain, "sk_buff", packet.extension) != packet:
+        nooks.fail(domain, f"hard_start_xmit refuses packet {packet.extension:08x}, which it has given away")
+        return 0
+    if result:
         nooks.tracker.remove(packet)
         nooks.take_packet_back(domain, packet)
     return result

@@ -12,7 +12,13 @@ from nooks_lab.nooks.isolation.page_tracker import Grant
 from nooks_lab.nooks.tracking.tracker import TrackedObject
 from nooks_lab.nooks.tracking.types.pci import free_driver
 from nooks_lab.nooks.wrappers.decisions import Body, Cookie, Reads, Text, Writes, held
-from nooks_lab.nooks.wrappers.declare import Deferral, extension_wrapper, kernel_wrapper, parse
+from nooks_lab.nooks.wrappers.declare import (
+    Deferral,
+    declare_wrapper,
+    extension_wrapper,
+    kernel_wrapper,
+    parse,
+)
 from nooks_lab.nooks.wrappers.memory import end
 
 if TYPE_CHECKING:
@@ -86,7 +92,7 @@ def _on_device(prototype: str) -> None:
         result: int | None = nooks.kernel_function(parsed.name)(dev.kernel, *arguments)
         return result
 
-    kernel_wrapper(prototype, **{parsed.parameters[0]: _DEVICE})(body)
+    declare_wrapper(prototype, {parsed.parameters[0]: _DEVICE})(body)
 
 
 _on_device("int pci_enable_device(struct pci_dev *dev)")
@@ -118,7 +124,9 @@ _reads_config(2, "int pci_read_config_word(struct pci_dev *dev, int where, unsig
 _reads_config(4, "int pci_read_config_dword(struct pci_dev *dev, int where, unsigned int *val)")
 
 
-@kernel_wrapper("int pci_request_regions(struct pci_dev *pdev, char *res_name)", pdev=_DEVICE, res_name=Text())
+@kernel_wrapper(
+    "int pci_request_regions(struct pci_dev *pdev, char *res_name)", pdev=_DEVICE, res_name=Text()
+)
 def pci_request_regions(nooks: "Nooks", domain: Domain, pdev: TrackedObject, res_name: int) -> int:
     """Claim a device's regions; what a failed domain still holds of it passes to its successor."""
     result = nooks.kernel.pci.pci_request_regions(pdev.kernel, res_name)
@@ -144,7 +152,9 @@ def pci_release_regions(nooks: "Nooks", domain: Domain, pdev: TrackedObject) -> 
     hwdev=_DEVICE,
     dma_handle=Writes(4),
 )
-def pci_alloc_consistent(nooks: "Nooks", domain: Domain, hwdev: TrackedObject, size: int, dma_handle: int) -> int:
+def pci_alloc_consistent(
+    nooks: "Nooks", domain: Domain, hwdev: TrackedObject, size: int, dma_handle: int
+) -> int:
     """Allocate memory for a device and grant it."""
     address = nooks.kernel.pci.pci_alloc_consistent(hwdev.kernel, size, dma_handle)
     if address:

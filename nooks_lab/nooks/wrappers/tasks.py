@@ -84,7 +84,9 @@ def _show_waiters(nooks: "Nooks", q: int, queue: int, anyone: bool = False) -> N
     own.next = own.prev = kernel.address if waits else own.address
 
 
-@kernel_wrapper("void __wake_up(struct __wait_queue_head *q, unsigned int mode, int nr)", q=Writes("__wait_queue_head"))
+@kernel_wrapper(
+    "void __wake_up(struct __wait_queue_head *q, unsigned int mode, int nr)", q=Writes("__wait_queue_head")
+)
 def wake_up(nooks: "Nooks", domain: Domain, q: int, mode: int, nr: int) -> None:
     """Wake whoever sleeps on a queue of the extension's."""
     nooks.kernel.sched.wake_up(_queue(nooks, domain, q), mode, nr)
@@ -122,7 +124,9 @@ def remove_wait_queue(nooks: "Nooks", domain: Domain, q: int, wait: TrackedObjec
     _show_waiters(nooks, q, _queue(nooks, domain, q))
 
 
-@kernel_wrapper("int wake_up_process(struct task_struct *tsk)", tsk=Body("any task of the system may be woken"))
+@kernel_wrapper(
+    "int wake_up_process(struct task_struct *tsk)", tsk=Body("any task of the system may be woken")
+)
 def wake_up_process(nooks: "Nooks", domain: Domain, tsk: int) -> int:
     """Wake a task."""
     if tsk not in [thread.task.address for thread in nooks.kernel.sched.threads.values()]:
@@ -248,7 +252,9 @@ def request_irq(
     if not cookie:
         return -ENOMEM
     nooks.kernel.memory.write(cookie, name)
-    result = nooks.kernel.irq.request_irq(irq, nooks.entry_point("irqaction.handler"), irqflags, cookie, cookie)
+    result = nooks.kernel.irq.request_irq(
+        irq, nooks.entry_point("irqaction.handler"), irqflags, cookie, cookie
+    )
     if result:
         nooks.kernel.slab.free(cookie)
         return result
@@ -287,13 +293,15 @@ def interrupt(nooks: "Nooks", irq: int, dev_id: int, regs: int) -> int:
     if held_by is None or held_by[0].failed:
         return 0
     domain, tracked = held_by
-    if nooks.recovery.storm(domain, irq, regs):
+    storm = nooks.recovery.storms.entered(irq)
+    if storm:
+        nooks.fail(domain, storm)
         return 0
     device = nooks.tracker.find(domain, "net_device", tracked.extension)
     if device is not None:
         nooks.net_device.to_extension(device.kernel, device.extension)
         nooks.copy_back_later(domain, device)
-    with nooks.tracker.call_object(domain, "pt_regs", regs, regs):
+    with nooks.tracker.call_object(domain, "pt_regs", regs, regs), nooks.recovery.storms.running(irq):
         return nooks.call_extension(domain, 0, tracked.detail[1], irq, tracked.extension, regs)
 
 

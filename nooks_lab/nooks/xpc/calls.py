@@ -109,6 +109,11 @@ class Xpc:
         """Return the pids of tasks that are in or beneath a domain."""
         return [pid for pid, chain in self._frames.items() if any(f.domain is domain for f in chain)]
 
+    def innermost(self, pid: int) -> Domain | None:
+        """Return the domain that a task entered last and has not left, or None."""
+        chain = self._frames.get(pid)
+        return chain[-1].domain if chain else None
+
     def _save_context(self) -> int:
         """Push the caller's context on its own stack; returns where it lies."""
         cpu = self._cpu
@@ -142,7 +147,10 @@ class Xpc:
         pid, chain = self._chain()
         at = self._save_context()
         nested = pid in domain.busy_stacks
-        stack = domain.stack(pid)
+        try:
+            stack = domain.stack(pid)
+        except MemoryError as error:
+            raise ExtensionFault(domain, str(error)) from error
         chain.append(Frame(domain, at, self._clock.block.now))
         self._cpu.load_cr3(domain.directory)
         self._cpu.set("esp", stack.esp)
@@ -171,6 +179,8 @@ class Xpc:
             return body()
         except BadParameter as refused:
             raise ExtensionFault(domain, str(refused)) from refused
+        except MemoryError as short:
+            raise ExtensionFault(domain, str(short)) from short
         except (PageFault, KernelBug) as met:
             # A pointer that no check caught: the wrapper, not the kernel's own work, followed it.
             raise ExtensionFault(domain, f"wrapper of a kernel call: {met}") from met

@@ -93,7 +93,13 @@ register(
         shared=True,
     ),
     ObjectType(
-        11, "registered_netdev", Lifetime.EXPLICIT, Transfer.COPY, _forget_device, _check_registered, shared=True
+        11,
+        "registered_netdev",
+        Lifetime.EXPLICIT,
+        Transfer.COPY,
+        _forget_device,
+        _check_registered,
+        shared=True,
     ),
     ObjectType(
         12,
@@ -105,7 +111,14 @@ register(
         struct="net_device_stats",
     ),
     ObjectType(
-        13, "sk_buff", Lifetime.EXPLICIT, Transfer.MAP, _free_packet, _check_packet, struct="sk_buff", dma=True
+        13,
+        "sk_buff",
+        Lifetime.EXPLICIT,
+        Transfer.MAP,
+        _free_packet,
+        _check_packet,
+        struct="sk_buff",
+        dma=True,
     ),
     ObjectType(
         14, "ifreq", Lifetime.CALL, Transfer.COPY, nothing_to_release, nothing_to_check, struct="ifreq"

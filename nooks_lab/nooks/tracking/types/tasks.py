@@ -147,7 +147,13 @@ register(
         shared=True,
     ),
     ObjectType(
-        36, "module", Lifetime.EXPLICIT, Transfer.HANDLE, nothing_to_release, nothing_to_check, struct="module"
+        36,
+        "module",
+        Lifetime.EXPLICIT,
+        Transfer.HANDLE,
+        nothing_to_release,
+        nothing_to_check,
+        struct="module",
     ),
     ObjectType(
         37, "pt_regs", Lifetime.CALL, Transfer.HANDLE, nothing_to_release, nothing_to_check, struct="pt_regs"

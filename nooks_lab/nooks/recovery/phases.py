@@ -1,0 +1,194 @@
+"""The phases of a recovery, in their order (paper, section 4.5); each an object with a name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nooks_lab.kernel.module import Module, ModuleError
+from nooks_lab.kernel.sched import TASK_INTERRUPTIBLE, TASK_RUNNING, Thread
+from nooks_lab.machine.pci import COMMAND, COMMAND_MASTER
+from nooks_lab.nooks.isolation.domain import Domain
+from nooks_lab.nooks.recovery.record import Recovery
+from nooks_lab.nooks.tracking.object_types import TYPES
+from nooks_lab.nooks.xpc.calls import ExtensionFault
+from nooks_lab.toolchain.elf import ElfError
+
+if TYPE_CHECKING:
+    from nooks_lab.nooks.manager import Nooks
+
+OBJECT_CYCLES = 270
+"""Releasing one object: its look-up, and the kernel function that frees it (150 cycles, as ``kfree``)."""
+
+MASK_CYCLES = 300
+"""As ``disable_irq``."""
+
+PATIENCE = 20
+"""Jiffies that a task gets to leave the extension after it was woken."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase: its name, and its work on a recovery."""
+
+    name: str
+    work: Callable[["Nooks", Recovery], None]
+
+
+def safe_types() -> list[str]:
+    """Return the object types that no device can reach."""
+    return [name for name, kind in TYPES.items() if not kind.dma]
+
+
+def device_types() -> list[str]:
+    """Return the object types that a device could still reach."""
+    return [name for name, kind in TYPES.items() if kind.dma]
+
+
+def mask_lines(nooks: "Nooks", domain: Domain) -> list[int]:
+    """Mask a domain's interrupt lines; returns which."""
+    lines = nooks.lines(domain)
+    for line in lines:
+        nooks.kernel.machine.clock.advance(MASK_CYCLES)
+        nooks.kernel.irq.disable_irq(line)
+    return lines
+
+
+def unmask_lines(nooks: "Nooks", lines: list[int]) -> None:
+    """Undo :func:`mask_lines` on every line that still has a handler."""
+    for line in lines:
+        if nooks.kernel.irq.actions(line):
+            nooks.kernel.irq.enable_irq(line)
+
+
+def disable_interrupts(nooks: "Nooks", recovery: Recovery) -> None:
+    """Mask the device's lines at once: nobody is left to acknowledge it, and it would livelock the CPU."""
+    recovery.lines = mask_lines(nooks, recovery.failed_domain)
+
+
+def unwind_tasks(nooks: "Nooks", recovery: Recovery) -> None:
+    """Wake the tasks that sleep in or beneath the extension, so that they leave it with an error.
+
+    A task that sleeps in another extension that this one has called is only woken, as by a signal: that extension
+    is innocent, and returns by itself.  Who sleeps uninterruptibly is left, and reported.
+    """
+    domain, sched = recovery.failed_domain, nooks.kernel.sched
+    for pid in nooks.xpc.tasks_in(domain):
+        thread = sched.threads.get(pid)
+        if thread is None or not _leaves(nooks, domain, pid, thread, recovery.trigger):
+            recovery.blocked.append(pid)
+            nooks.kernel.log(f"nooks: task {pid} cannot be unwound from {recovery.extension}\n")
+
+
+def _leaves(nooks: "Nooks", domain: Domain, pid: int, thread: Thread, trigger: str) -> bool:
+    """Make a task leave the domain; True when it has."""
+    sched = nooks.kernel.sched
+    innermost = nooks.xpc.innermost(pid) is domain
+    state = thread.task.state
+    if state not in (TASK_RUNNING, TASK_INTERRUPTIBLE):
+        return False
+    if state == TASK_INTERRUPTIBLE and innermost:
+        sched.unwind(thread, ExtensionFault(domain, trigger))
+    else:
+        thread.task.sigpending = 1
+        sched.wake_up_process(thread.task.address)
+    for _ in range(PATIENCE):
+        if pid not in nooks.xpc.tasks_in(domain):
+            break
+        sched.set_task_state(sched.current.address, TASK_INTERRUPTIBLE)
+        sched.schedule_timeout(1)
+    if pid in sched.threads:
+        thread.task.sigpending = 0
+    return pid not in nooks.xpc.tasks_in(domain)
+
+
+def release_objects(nooks: "Nooks", recovery: Recovery) -> None:
+    """Release what no device can reach."""
+    release(nooks, recovery.failed_domain, safe_types())
+
+
+def release(nooks: "Nooks", domain: Domain, kinds: list[str]) -> None:
+    """Release every object of some types that a domain still holds."""
+    released = nooks.tracker.release(
+        domain, kinds, lambda owner, tracked: TYPES[tracked.type].release(nooks, owner, tracked)
+    )
+    nooks.kernel.machine.clock.advance(released * OBJECT_CYCLES)
+
+
+def unload(nooks: "Nooks", recovery: Recovery) -> None:
+    """Free the modules' memory, the last loaded first."""
+    for module in reversed(recovery.modules):
+        nooks.kernel.modules.unload(module)
+    nooks.forget_modules(module.name for module in recovery.modules)
+
+
+def reload(nooks: "Nooks", recovery: Recovery) -> None:
+    """Load the same objects in a new domain, call their init, and run the start-up script."""
+    if not recovery.restart:
+        return
+    fresh: list[Module] = []
+    for module in recovery.modules:
+        problem = _start_again(nooks, recovery, module, fresh)
+        if problem:
+            recovery.decisions.append(f"{module.name} disabled: {problem}")
+            nooks.kernel.log(f"nooks: {recovery.decisions[-1]}\n")
+            for loaded in reversed(fresh):
+                nooks.kernel.modules.unload(loaded)
+            return
+    for step in nooks.recovery.scripts.get(recovery.extension, []):
+        step()
+    domain = nooks.domain_of(fresh[0].name)
+    recovery.ok = domain is not None and not domain.failed
+
+
+def _start_again(nooks: "Nooks", recovery: Recovery, old: Module, fresh: list[Module]) -> str:
+    """Load one module and call its init; returns what went wrong, or an empty string."""
+    modules, rule = nooks.kernel.modules, recovery.rule
+    name, obj = old.name, old.object
+    if rule.action == "replace" and not fresh:
+        name, obj = rule.replacement, nooks.recovery.replacement(rule.replacement)
+    nooks.place_in(nooks.domain_of(fresh[0].name) if fresh else None)
+    try:
+        module = modules.load(name, obj, {**old.parameters, **rule.parameters})
+    except (ModuleError, ElfError) as error:
+        return str(error)
+    fresh.append(module)
+    result = modules.init(module)
+    return f"its init returned {result}" if result else ""
+
+
+def release_device_memory(nooks: "Nooks", recovery: Recovery) -> None:
+    """Only now, with the device reset by its new driver, release what it could reach; then its interrupts."""
+    domain = recovery.failed_domain
+    if not recovery.ok:
+        stop_dma(nooks, domain)
+    release(nooks, domain, device_types())
+    recovery.leaked = len(nooks.tracker.objects(domain))
+    if nooks.xpc.tasks_in(domain):
+        nooks.kernel.log(f"nooks: a task sleeps on in {recovery.extension}; its domain stays\n")
+        nooks.recovery.lingering.append(domain)
+    else:
+        nooks.dissolve(domain)
+    unmask_lines(nooks, recovery.lines)
+    recovery.lines = []
+
+
+def stop_dma(nooks: "Nooks", domain: Domain) -> None:
+    """Without a new driver nobody resets the device: take bus mastering from it."""
+    for tracked in nooks.tracker.objects(domain):
+        if tracked.type == "pci regions":
+            slot = nooks.kernel.types.view("pci_dev", tracked.kernel).devfn >> 3
+            bus = nooks.kernel.machine.pci
+            bus.config_write(slot, COMMAND, 2, bus.config_read(slot, COMMAND, 2) & ~COMMAND_MASTER)
+
+
+FIRST = Phase("disable interrupts", disable_interrupts)
+"""Runs at the failure itself, in whatever context that is."""
+
+PHASES = (
+    Phase("unwind tasks", unwind_tasks),
+    Phase("release objects", release_objects),
+    Phase("unload", unload),
+    Phase("reload", reload),
+    Phase("release device memory", release_device_memory),
+)
+"""Run by the recovery agent, a task of its own."""
