@@ -61,6 +61,9 @@
 #define E1000_MDIC_POLLS 200
 #define E1000_RESET_MSECS 10
 
+#define E1000_BLINK_PERIOD (HZ / 4)
+#define E1000_REGS_VERSION 1
+
 MODULE_AUTHOR("The Nooks Lab project");
 MODULE_DESCRIPTION("Intel PRO/1000 MT Desktop (82540EM) Ethernet driver");
 MODULE_LICENSE("GPL");
@@ -429,19 +432,26 @@ static void e1000_free_ring(struct e1000_adapter *adapter, struct e1000_ring *ri
 static void e1000_clean_ring(struct e1000_adapter *adapter, struct e1000_ring *ring, int direction)
 {
 	struct e1000_buffer *buffer;
+	struct sk_buff_head dropped;
+	struct sk_buff *skb;
 	unsigned int i;
 
+	skb_queue_head_init(&dropped);
 	for (i = 0; i < ring->count; i++) {
 		buffer = &ring->buffer_info[i];
 		if (!buffer->skb)
 			continue;
 		pci_unmap_single(adapter->pdev, buffer->dma, buffer->length, direction);
-		dev_kfree_skb_any(buffer->skb);
+		__skb_queue_tail(&dropped, buffer->skb);
 		buffer->skb = NULL;
 	}
 	memset(ring->desc, 0, ring->size);
 	ring->next_to_use = 0;
 	ring->next_to_clean = 0;
+
+	/* Only now does nothing in the ring name them any more. */
+	while ((skb = __skb_dequeue(&dropped)) != NULL)
+		dev_kfree_skb_any(skb);
 }
 
 static void e1000_clean_all_rings(struct e1000_adapter *adapter)
@@ -1031,16 +1041,34 @@ static int e1000_mii_ioctl(struct net_device *netdev, struct ifreq *ifr, int cmd
 	return e1000_read_phy(adapter, data->reg_num, &data->val_out);
 }
 
+/* Registers of a dump, in its order; none of them changes by being read. */
+static const unsigned int e1000_dump_regs[] = {
+	E1000_CTRL, E1000_STATUS, E1000_RCTL, E1000_RDLEN, E1000_RDH, E1000_RDT, E1000_RDTR,
+	E1000_TCTL, E1000_TDLEN,  E1000_TDH,  E1000_TDT,   E1000_TIDV,
+};
+
+#define E1000_REGS_LEN (ARRAY_SIZE(e1000_dump_regs) * sizeof(u32))
+
 static int e1000_get_drvinfo(struct e1000_adapter *adapter, void *useraddr)
 {
 	struct ethtool_drvinfo info;
+	char image[E1000_EEPROM_VERSION_LEN];
+	u16 word;
+	int err;
+
+	err = e1000_read_eeprom(adapter, E1000_EEPROM_VERSION, &word);
+	if (err)
+		return err;
+	sprintf(image, "%u.%u", word >> 12, (word >> 4) & 0xff);
 
 	memset(&info, 0, sizeof(info));
 	info.cmd = ETHTOOL_GDRVINFO;
 	strncpy(info.driver, e1000_driver_name, sizeof(info.driver) - 1);
 	strncpy(info.version, DRV_VERSION, sizeof(info.version) - 1);
-	strncpy(info.fw_version, "N/A", sizeof(info.fw_version) - 1);
+	strncpy(info.fw_version, image, sizeof(info.fw_version) - 1);
 	strncpy(info.bus_info, adapter->pdev->slot_name, sizeof(adapter->pdev->slot_name));
+	info.regdump_len = E1000_REGS_LEN;
+	info.eedump_len = E1000_EEPROM_BYTES;
 	return copy_to_user(useraddr, &info, sizeof(info)) ? -EFAULT : 0;
 }
 
@@ -1051,6 +1079,127 @@ static int e1000_get_link(struct e1000_adapter *adapter, void *useraddr)
 	link.cmd = ETHTOOL_GLINK;
 	link.data = (er32(adapter, E1000_STATUS) & E1000_STATUS_LU) != 0;
 	return copy_to_user(useraddr, &link, sizeof(link)) ? -EFAULT : 0;
+}
+
+/* A register dump in the making. */
+struct e1000_reg_dump {
+	u32 *next;
+	u32 words[ARRAY_SIZE(e1000_dump_regs)];
+};
+
+static int e1000_get_regs(struct e1000_adapter *adapter, void *useraddr)
+{
+	struct e1000_reg_dump *dump;
+	struct ethtool_regs regs;
+	unsigned int i;
+	int err = 0;
+
+	if (copy_from_user(&regs, useraddr, sizeof(regs)))
+		return -EFAULT;
+	if (regs.len > E1000_REGS_LEN)
+		regs.len = E1000_REGS_LEN;
+	regs.version = E1000_REGS_VERSION;
+
+	dump = kmalloc(sizeof(*dump), GFP_KERNEL);
+	if (!dump)
+		return -ENOMEM;
+	dump->next = dump->words;
+	for (i = 0; i < ARRAY_SIZE(e1000_dump_regs); i++)
+		*dump->next++ = er32(adapter, e1000_dump_regs[i]);
+
+	if (copy_to_user(useraddr, &regs, sizeof(regs)) ||
+	    copy_to_user(useraddr + sizeof(regs), dump->words, regs.len))
+		err = -EFAULT;
+	kfree(dump);
+	return err;
+}
+
+/* Words read from the EEPROM so far. */
+struct e1000_eeprom_image {
+	unsigned int count;
+	u16 words[E1000_EEPROM_WORDS];
+};
+
+static int e1000_append_word(struct e1000_adapter *adapter, struct e1000_eeprom_image *image)
+{
+	int err = e1000_read_eeprom(adapter, image->count, &image->words[image->count]);
+
+	if (!err)
+		image->count++;
+	return err;
+}
+
+/* The processor has the device's byte order, so the words are the user's bytes. */
+static int e1000_get_eeprom(struct e1000_adapter *adapter, void *useraddr)
+{
+	struct e1000_eeprom_image *image;
+	struct ethtool_eeprom eeprom;
+	unsigned int i;
+	u8 *bytes;
+	int err = 0;
+
+	if (copy_from_user(&eeprom, useraddr, sizeof(eeprom)))
+		return -EFAULT;
+	if (eeprom.offset > E1000_EEPROM_BYTES || eeprom.len > E1000_EEPROM_BYTES - eeprom.offset)
+		return -EINVAL;
+	eeprom.magic = PCI_VENDOR_ID_INTEL | (E1000_DEV_ID_82540EM << 16);
+
+	image = kmalloc(sizeof(*image), GFP_KERNEL);
+	if (!image)
+		return -ENOMEM;
+	image->count = 0;
+	for (i = 0; i < E1000_EEPROM_WORDS && !err; i++)
+		err = e1000_append_word(adapter, image);
+
+	bytes = (u8 *)image->words + eeprom.offset;
+	if (!err && copy_to_user(useraddr, &eeprom, sizeof(eeprom)))
+		err = -EFAULT;
+	if (!err && copy_to_user(useraddr + sizeof(eeprom), bytes, eeprom.len))
+		err = -EFAULT;
+	kfree(image);
+	return err;
+}
+
+/* The LED blinks from a timer while the process that asked for it sleeps. */
+struct e1000_blink {
+	struct e1000_adapter *adapter;
+	struct timer_list timer;
+};
+
+static void e1000_blink_led(unsigned long data)
+{
+	struct e1000_blink *blink = (struct e1000_blink *)data;
+	struct e1000_adapter *adapter = blink->adapter;
+
+	ew32(adapter, E1000_LEDCTL, er32(adapter, E1000_LEDCTL) ^ E1000_LEDCTL_LED0_IVRT);
+	mod_timer(&blink->timer, jiffies + E1000_BLINK_PERIOD);
+}
+
+static int e1000_phys_id(struct e1000_adapter *adapter, void *useraddr)
+{
+	struct e1000_blink blink;
+	struct ethtool_value seconds;
+	u32 ledctl;
+
+	if (copy_from_user(&seconds, useraddr, sizeof(seconds)))
+		return -EFAULT;
+	/* Without a time it blinks until a signal comes. */
+	if (!seconds.data || seconds.data > MAX_SCHEDULE_TIMEOUT / HZ)
+		seconds.data = MAX_SCHEDULE_TIMEOUT / HZ;
+
+	ledctl = er32(adapter, E1000_LEDCTL);
+	blink.adapter = adapter;
+	init_timer(&blink.timer);
+	blink.timer.function = e1000_blink_led;
+	blink.timer.data = (unsigned long)&blink;
+	mod_timer(&blink.timer, jiffies);
+
+	set_current_state(TASK_INTERRUPTIBLE);
+	schedule_timeout(seconds.data * HZ);
+
+	del_timer_sync(&blink.timer);
+	ew32(adapter, E1000_LEDCTL, ledctl);
+	return 0;
 }
 
 static int e1000_ethtool_ioctl(struct net_device *netdev, struct ifreq *ifr)
@@ -1067,6 +1216,12 @@ static int e1000_ethtool_ioctl(struct net_device *netdev, struct ifreq *ifr)
 		return e1000_get_drvinfo(adapter, useraddr);
 	case ETHTOOL_GLINK:
 		return e1000_get_link(adapter, useraddr);
+	case ETHTOOL_GREGS:
+		return e1000_get_regs(adapter, useraddr);
+	case ETHTOOL_GEEPROM:
+		return e1000_get_eeprom(adapter, useraddr);
+	case ETHTOOL_PHYS_ID:
+		return e1000_phys_id(adapter, useraddr);
 	default:
 		return -EOPNOTSUPP;
 	}

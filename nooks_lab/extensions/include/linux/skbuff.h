@@ -95,6 +95,39 @@ extern void skb_under_panic(struct sk_buff *skb, int sz, void *here);
 
 /* The inlines below write only the sk_buff: an extension has its own version of it. */
 
+static inline void skb_queue_head_init(struct sk_buff_head *list)
+{
+	list->next = list->prev = (struct sk_buff *)list;
+	list->qlen = 0;
+	spin_lock_init(&list->lock);
+}
+
+static inline void __skb_queue_tail(struct sk_buff_head *list, struct sk_buff *newsk)
+{
+	struct sk_buff *last = list->prev;
+
+	newsk->list = list;
+	newsk->next = (struct sk_buff *)list;
+	newsk->prev = last;
+	last->next = newsk;
+	list->prev = newsk;
+	list->qlen++;
+}
+
+static inline struct sk_buff *__skb_dequeue(struct sk_buff_head *list)
+{
+	struct sk_buff *first = list->next;
+
+	if (first == (struct sk_buff *)list)
+		return NULL;
+	first->next->prev = (struct sk_buff *)list;
+	list->next = first->next;
+	list->qlen--;
+	first->next = first->prev = NULL;
+	first->list = NULL;
+	return first;
+}
+
 static inline int skb_is_nonlinear(const struct sk_buff *skb)
 {
 	return skb->data_len != 0;
