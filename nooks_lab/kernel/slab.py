@@ -203,9 +203,11 @@ class SlabAllocator:
             list_del(self._memory, slab.address)
             list_add(self._memory, slab.address, cache.slabs_partial.address)
         if slab.inuse == 0:
-            self._release(cache, slab)
+            self.release_slab(slab)
 
-    def _release(self, cache: Any, slab: Any) -> None:
+    def release_slab(self, slab: Any) -> None:
+        """Give a slab's pages back, whatever lies in them."""
+        cache = self._types.view("kmem_cache", slab.cache)
         list_del(self._memory, slab.address)
         block = slab.s_mem if cache.objsize >= self._off_slab else slab.address & PAGE_MASK
         for offset in range(0, PAGE_SIZE << cache.order, PAGE_SIZE):
@@ -215,10 +217,10 @@ class SlabAllocator:
             (self._descriptors or self).free(slab.address)
         self._pages.free(block, cache.order)
 
-    def descriptors(self) -> list[int]:
-        """Return the addresses of all slab descriptors."""
+    def slabs(self) -> list[Any]:
+        """Return all slabs."""
         heads = [head.address for cache in self._caches for head in (cache.slabs_partial, cache.slabs_full)]
-        return [slab for head in heads for slab in list_for_each(self._memory, head)]
+        return [self._types.view("slab", at) for head in heads for at in list_for_each(self._memory, head)]
 
     def active(self) -> dict[str, int]:
         """Return the number of allocated objects by cache, as ``/proc/slabinfo`` shows it."""

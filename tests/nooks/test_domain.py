@@ -13,7 +13,8 @@ from nooks_lab.kernel.page_table import PAGE_OFFSET, virt_to_phys
 from nooks_lab.lab import Lab
 from nooks_lab.machine.memory import PAGE_MASK, PAGE_SIZE
 from nooks_lab.machine.paging import RW, P
-from nooks_lab.nooks.domain import STACK_SIZE, BadParameter, Domain
+from nooks_lab.nooks.isolation.domain import STACK_SIZE, BadParameter, Domain
+from nooks_lab.nooks.isolation.page_tracker import Grant
 
 FRAME_BUFFER = 0xFD000000
 
@@ -142,8 +143,8 @@ def test_a_stack_has_an_unmapped_page_below_and_above(lab: Lab, domain: Domain) 
 
 def test_grants_are_counted(lab: Lab, domain: Domain) -> None:
     page = lab.kernel.pages.alloc(0)
-    domain.grant(page, 100, "packet")
-    domain.grant(page + 2000, 100, "packet")
+    domain.grant(page, 100, Grant.PACKET)
+    domain.grant(page + 2000, 100, Grant.PACKET)
     domain.revoke(page, 100)
     assert domain.may_write(page)
     assert entries(lab, domain.directory)[page] & RW
@@ -157,7 +158,7 @@ def test_grants_are_counted(lab: Lab, domain: Domain) -> None:
 
 def test_a_range_needs_every_page_of_it(lab: Lab, domain: Domain) -> None:
     area = lab.kernel.vmalloc.alloc(2 * PAGE_SIZE)
-    domain.grant(area, PAGE_SIZE, "heap")
+    domain.grant(area, PAGE_SIZE, Grant.HEAP)
     assert domain.may_write(area, PAGE_SIZE)
     assert not domain.may_write(area, PAGE_SIZE + 1)
     with pytest.raises(BadParameter, match=re.escape(f"test: {area:08x} is no memory of domain e1000")):
@@ -176,7 +177,8 @@ def test_reading_what_is_mapped_nowhere_is_a_bad_parameter(lab: Lab, domain: Dom
 def test_a_destroyed_domain_gives_every_page_back(lab: Lab) -> None:
     pages, objects = lab.kernel.pages.nr_free_pages, lab.kernel.slab.active()
     areas = len(lab.kernel.vmalloc.areas())
-    domain = Domain(lab.kernel, 99, "short-lived")
+    assert lab.nooks is not None
+    domain = Domain(lab.kernel, lab.nooks.types, 99, "short-lived")
     frames = virt_to_phys(lab.kernel.variable("idt_table"))
     assert entries(lab, domain.directory)[frames + PAGE_OFFSET & PAGE_MASK] & PAGE_MASK == frames & PAGE_MASK
     for size in (10, 500, 5000):

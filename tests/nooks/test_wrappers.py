@@ -13,11 +13,11 @@ from nooks_lab.kernel.irq import NR_IRQS
 from nooks_lab.kernel.modules import ModuleError
 from nooks_lab.lab import Lab
 from nooks_lab.machine.memory import PAGE_MASK, PAGE_SIZE
-from nooks_lab.nooks.copies import NET_DEVICE_OPS, NET_DEVICE_WRITABLE
-from nooks_lab.nooks.domain import Domain
+from nooks_lab.nooks.isolation.domain import Domain
 from nooks_lab.nooks.manager import Nooks
-from nooks_lab.nooks.tracker import TrackedObject
-from nooks_lab.nooks.wrappers.declare import KERNEL_WRAPPERS, LINKED_STRAIGHT_IN
+from nooks_lab.nooks.tracking.tracker import TrackedObject
+from nooks_lab.nooks.wrappers.copies import NET_DEVICE_OPS, NET_DEVICE_WRITABLE
+from nooks_lab.nooks.wrappers.declare import KERNEL_WRAPPERS, RUN_IN_PLACE
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_every_import_is_a_wrapper_or_linked_straight_in(lab: Lab) -> None:
     bindings = armed_driver.module(lab).bindings
     assert bindings
     for name, address in bindings.items():
-        if name in LINKED_STRAIGHT_IN:
+        if name in RUN_IN_PLACE or name in lab.kernel.layouts.variables:
             assert address == lab.kernel.exported[name], name
         else:
             assert gates[address].name == f"nooks_{name}"
@@ -67,12 +67,12 @@ def test_every_import_is_a_wrapper_or_linked_straight_in(lab: Lab) -> None:
 
 def test_every_wrapper_stands_for_a_function_of_the_kernel(lab: Lab) -> None:
     assert KERNEL_WRAPPERS.keys() <= lab.kernel.functions.keys()
-    assert not KERNEL_WRAPPERS.keys() & LINKED_STRAIGHT_IN
+    assert not KERNEL_WRAPPERS.keys() & RUN_IN_PLACE
 
 
 def test_a_function_without_a_wrapper_is_refused() -> None:
     with nl.boot(nooks=True) as lab:
-        bare = sorted(lab.kernel.functions.keys() - KERNEL_WRAPPERS.keys() - LINKED_STRAIGHT_IN)
+        bare = sorted(lab.kernel.functions.keys() - KERNEL_WRAPPERS.keys() - RUN_IN_PLACE)
         assert bare
         obj = extensions.build(
             "bare.c", f"int {bare[0]}(void); int init_module(void) {{ return {bare[0]}(); }}"
@@ -255,6 +255,9 @@ def test_the_drivers_fields_flow_back_and_the_kernels_do_not(lab: Lab, nooks: No
         span = slice(field.offset, field.offset + field.type.size)
         if name in NET_DEVICE_WRITABLE:
             assert after[span] == b"\x5a" * field.type.size, name
+        elif name in NET_DEVICE_OPS:
+            gate = lab.kernel.execution.gates[int.from_bytes(after[span], "little")]
+            assert gate.name == f"nooks_net_device.{name}"
         else:
             assert after[span] == before[span], name
 
@@ -296,7 +299,7 @@ def granted(domain: Domain) -> set[int]:
 def test_just_the_packets_that_the_driver_holds_are_mapped(lab: Lab, nooks: Nooks, domain: Domain) -> None:
     def pages() -> set[int]:
         spans = (tracked.detail for tracked in held(nooks, domain, "sk_buff"))
-        return {page for head, end in spans for page in range(head & PAGE_MASK, end, PAGE_SIZE)}
+        return {page for head, end, _ in spans for page in range(head & PAGE_MASK, end, PAGE_SIZE)}
 
     lab.run(0.05)
     ring = pages()

@@ -13,9 +13,9 @@ from nooks_lab.kernel.modules import Module
 from nooks_lab.lab import Lab
 from nooks_lab.machine.exceptions import TripleFault
 from nooks_lab.machine.memory import PAGE_SIZE
-from nooks_lab.nooks.domain import STACK_SIZE, Domain
+from nooks_lab.nooks.isolation.domain import STACK_SIZE, Domain
 from nooks_lab.nooks.manager import Nooks
-from nooks_lab.nooks.xpc import ExtensionFault
+from nooks_lab.nooks.xpc.calls import ExtensionFault
 
 T = TypeVar("T")
 
@@ -240,8 +240,8 @@ def test_stacks_are_used_again(callee: Callee) -> None:
     assert {stack.base for stack in callee.domain.idle_stacks} == stacks
 
 
-def test_nobody_calls_into_a_failed_domain(callee: Callee, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(callee.domain, "failed", True)
+def test_nobody_calls_into_a_failed_domain(callee: Callee) -> None:
+    callee.domain.record.failed = 1
 
     def body() -> str:
         with pytest.raises(ExtensionFault) as fault:
@@ -250,6 +250,7 @@ def test_nobody_calls_into_a_failed_domain(callee: Callee, monkeypatch: pytest.M
 
     before = callee.nooks.xpc.total
     assert callee.in_task(body) == "call into the failed domain callee"
+    callee.domain.record.failed = 0
     assert callee.nooks.xpc.total == before
 
 

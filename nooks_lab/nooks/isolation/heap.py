@@ -22,7 +22,6 @@ class DomainPages:
 
     def __init__(self, kernel: Kernel, domain: "Domain", limit: int) -> None:
         self._pages, self._domain, self.limit = kernel.pages, domain, limit
-        self.blocks: dict[int, int] = {}
         self.held = 0
         self.refused = 0
 
@@ -33,7 +32,6 @@ class DomainPages:
             return 0
         address = self._pages.alloc(order)
         if address:
-            self.blocks[address] = order
             self.held += 1 << order
             self._domain.grant(address, PAGE_SIZE << order, Grant.HEAP)
         return address
@@ -41,7 +39,6 @@ class DomainPages:
     def free(self, address: int, order: int) -> None:
         """Take pages back."""
         self._domain.revoke(address, PAGE_SIZE << order)
-        del self.blocks[address]
         self.held -= 1 << order
         self._pages.free(address, order)
 
@@ -80,8 +77,6 @@ class Heap(SlabAllocator):
 
     def destroy(self) -> None:
         """Give every page and descriptor back."""
-        for address, order in list(self.pages.blocks.items()):
-            self.pages.free(address, order)
-        for descriptor in self.descriptors():
-            self._kernel.slab.free(descriptor)
+        for slab in self.slabs():
+            self.release_slab(slab)
         self._kernel.slab.free(self._cache_array)

@@ -33,7 +33,7 @@ class RecoveryAgent:
         Parameters
         ----------
         earlier : list of Recovery
-            Those of the same extension before, running ones included.
+            Those of the same extension before.
         """
         rule = recovery.rule
         self._say(recovery, f"{recovery.extension} failed: {recovery.trigger}")
@@ -58,7 +58,7 @@ class RecoveryAgent:
         rule = recovery.rule
         if rule.action == "disable":
             return "policy says so"
-        if any(not each.phases or each.domain is not None for each in earlier):
+        if recovery.while_starting:
             return "it failed while it was started again"
         if rule.give_up is not None:
             since = recovery.started - rule.give_up.cycles

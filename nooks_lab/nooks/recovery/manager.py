@@ -92,7 +92,8 @@ class RecoveryManager:
             domain=domain,
             modules=self._nooks.loaded(domain),
         )
-        earlier = [each for each in [*self.done, *self.running] if each.extension == domain.name]
+        earlier = [each for each in self.done if each.extension == domain.name]
+        recovery.while_starting = any(each.extension == domain.name for each in self.running)
         self.running.append(recovery)
         self._run(recovery, FIRST)
         agent = kernel.start("nooks-agent", lambda: self._agent(recovery, earlier))

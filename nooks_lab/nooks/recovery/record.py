@@ -22,6 +22,8 @@ class Recovery:
         The extension runs again.
     restart : bool
         The agent wants it to run again.
+    while_starting : bool
+        It failed while an earlier recovery was starting it.
     started : int
         Cycle of the failure.
     blocked : list of int
@@ -37,6 +39,7 @@ class Recovery:
     leaked: int = 0
     ok: bool = False
     restart: bool = True
+    while_starting: bool = False
     blocked: list[int] = field(default_factory=list)
     domain: Domain | None = field(default=None, repr=False)
     modules: list[Module] = field(default_factory=list, repr=False)

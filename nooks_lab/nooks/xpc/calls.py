@@ -63,8 +63,8 @@ class Xpc:
 
     Attributes
     ----------
-    run_kernel_calls, run_extension_calls : callable (domain)
-        Run the deferred calls of a domain, in the kernel's domain.
+    run_at_return, run_extension_calls : callable (domain)
+        Run a domain's deferred calls into the kernel, and into the extension; in the kernel's domain.
     on_left : callable (domain)
         Told when a task has left a failed domain.
     livelock_cycles : int
@@ -76,7 +76,7 @@ class Xpc:
         self._clock = kernel.machine.clock
         self._frames: dict[int, list[Frame]] = {}
         self.entered_from: Domain | None = None
-        self.run_kernel_calls: Callable[[Domain], None] = _nothing
+        self.run_at_return: Callable[[Domain], None] = _nothing
         self.run_extension_calls: Callable[[Domain], None] = _nothing
         self.on_left: Callable[[Domain], None] = _nothing
         self.livelock_cycles = LIVELOCK_CYCLES
@@ -167,14 +167,11 @@ class Xpc:
                 domain.release_stack(pid)
             if domain.failed:
                 self.on_left(domain)
-        self._deferred(domain, self.run_kernel_calls)
+        self._guarded(domain, lambda: self.run_at_return(domain))
         return result
 
-    def _deferred(self, domain: Domain, run: Callable[[Domain], None]) -> None:
-        """Run deferred calls; what is wrong with one is the failure of the extension that made it."""
-        self._guarded(domain, lambda: run(domain))
-
     def _guarded(self, domain: Domain, body: Callable[[], T]) -> T:
+        """Do the kernel's part of a call; what goes wrong in it is the failure of the extension that made it."""
         try:
             return body()
         except BadParameter as refused:
