@@ -95,8 +95,9 @@ class Cpu:
         self._ids = (ctypes.c_int * len(_IDS))(*_IDS)
         self._pointers = (ctypes.c_void_p * len(_IDS))(*(base + step * i for i in range(len(_IDS))))
         self._begin, self._zero, self._no_count = ctypes.c_uint64(), ctypes.c_uint64(0), ctypes.c_size_t(0)
-        self._word = ctypes.c_uint32()
-        self._word_pointer = ctypes.byref(self._word)
+        # Bit n stands for register n: set since Unicorn was last told.
+        self._changed = 0
+        self._batches: dict[int, tuple[Any, Any, int]] = {}
         self._add_hooks(block_clock)
         self._clean = self._uc.context_save()
         self._read_registers()
@@ -221,14 +222,25 @@ class Cpu:
 
     def set(self, register: str, value: int) -> None:
         """Write a register of the stopped CPU."""
-        self._word.value = value = value & 0xFFFFFFFF
         index = _INDEX[register]
-        self._values[index] = value
-        uclib.uc_reg_write(self._handle, _IDS[index], self._word_pointer)
+        self._values[index] = value & 0xFFFFFFFF
+        self._changed |= 1 << index
 
     def registers(self) -> dict[str, int]:
         """Return every register this machine shows, by name."""
         return dict(zip(REGISTERS, self._values, strict=True))
+
+    def _write_registers(self) -> None:
+        """Hand Unicorn what was set since it stopped: at once, for every call of Unicorn costs as much."""
+        batch = self._batches.get(self._changed)
+        if batch is None:
+            indices = [index for index in range(_COUNT) if self._changed >> index & 1]
+            count = len(indices)
+            ids = (ctypes.c_int * count)(*(self._ids[index] for index in indices))
+            pointers = (ctypes.c_void_p * count)(*(self._pointers[index] for index in indices))
+            batch = self._batches[self._changed] = (ids, pointers, count)
+        self._changed = 0
+        uclib.uc_reg_write_batch(self._handle, *batch)
 
     def _read_registers(self) -> None:
         uclib.uc_reg_read_batch(self._handle, self._ids, self._pointers, len(_IDS))
@@ -251,6 +263,7 @@ class Cpu:
     def load_cr0(self, value: int) -> None:
         """``mov %cr0``: change protection and paging modes."""
         self.set("cr0", value | CR0_PE)
+        self._write_registers()
         self._read_registers()
         self.tlb.load(self.cr3, self.cr0)
 
@@ -273,6 +286,7 @@ class Cpu:
         for name in ("DS", "ES", "SS", "FS", "GS"):
             self._uc.reg_write(getattr(x86, f"UC_X86_REG_{name}"), data)
         self._uc.reg_write(x86.UC_X86_REG_CS, code)
+        self._write_registers()
         self._clean = self._uc.context_save()
 
     def idt(self) -> tuple[int, int]:
@@ -305,6 +319,8 @@ class Cpu:
         """
         if self.memory.code_written:
             self.flush_code()
+        if self._changed:
+            self._write_registers()
         block, tlb, values = self.clock.block, self.tlb.block, self._values
         limit = block.now + _SLICE
         block.deadline = deadline if deadline < limit else limit
@@ -413,12 +429,14 @@ class Cpu:
 
     def save(self) -> Any:
         """Return all registers, as Unicorn's own context."""
+        self._write_registers()
         return self._uc.context_save(), self.tlb.save(), self.tlb_misses, self.cr3_loads
 
     def load(self, state: Any) -> None:
         """Take back a state from :meth:`save`."""
         context, entries, self.tlb.block.misses, self.cr3_loads = state
         self._uc.context_restore(context)
+        self._changed = 0
         self._read_registers()
         self._forget_fills()
         self.tlb.load(self.cr3, self.cr0)

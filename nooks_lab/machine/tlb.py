@@ -124,9 +124,9 @@ class Tlb:
             raise PageFault(address, PF_PRESENT | PF_WRITE)
         elif entry & D:
             return entry
-        found = self.walk(address, write)
-        self._store(address >> PAGE_SHIFT, found)
-        return found
+        entry = self.walk(address, write)
+        self._store(address >> PAGE_SHIFT, entry)
+        return entry
 
     def walk(self, address: int, write: bool) -> int:
         """Ask the walker, without a look at the entries and without counting a miss.
