@@ -1,9 +1,9 @@
 """The IA-32 CPU: Unicorn runs the code, our TLB and walker translate, our clock counts.
 
-What was measured about Unicorn, and why this file looks as it does: a hook in Python costs as much as
-hundreds of the guest's instructions, so those of every block and every page are C; ``hlt`` ends a run for
-nothing; a refused TLB fill ends it with EIP at the faulting instruction; a nested ``emu_start`` kills the
-process at depth 64, so the CPU is always stopped before Python calls the guest again.
+What was measured about Unicorn, and why this file looks as it does: a hook in Python costs microseconds, so
+those of every block and every page are C; ``hlt`` ends a run for nothing; a refused TLB fill ends it with
+EIP at the faulting instruction; a nested ``emu_start`` kills the process at depth 64, so the CPU is always
+stopped before Python calls the guest again.
 """
 
 import ctypes
@@ -221,7 +221,7 @@ class Cpu:
         return self._values[_INDEX[register]]
 
     def set(self, register: str, value: int) -> None:
-        """Write a register of the stopped CPU."""
+        """Write a register of the stopped CPU; Unicorn is told before it runs again."""
         index = _INDEX[register]
         self._values[index] = value & 0xFFFFFFFF
         self._changed |= 1 << index
@@ -231,7 +231,7 @@ class Cpu:
         return dict(zip(REGISTERS, self._values, strict=True))
 
     def _write_registers(self) -> None:
-        """Hand Unicorn what was set since it stopped: at once, for every call of Unicorn costs as much."""
+        """Tell Unicorn what was set, in one call: through ctypes one register costs as much as several."""
         batch = self._batches.get(self._changed)
         if batch is None:
             indices = [index for index in range(_COUNT) if self._changed >> index & 1]

@@ -1,8 +1,8 @@
 /*
  * The TLB as the CPU uses it: Unicorn asks on_tlb_fill, on the host, for each page it does not know.
  *
- * It is C because Python callbacks for the pages that a switch of page tables makes it ask for again
- * would cost more than all else in the switch.  A walk other than the built-in one is called in Python.
+ * It is C because a switch of page tables makes it ask for every page again: Python callbacks took a third
+ * of a call into another protection domain and back.  A walk other than the built-in one is called in Python.
  * The layout of struct tlb is declared again in tlb.py; Tlb.lookup there does the same for Python's own
  * accesses, and PageWalker in paging.py is walk() in readable form.
  */

@@ -57,7 +57,8 @@ class Tlb:
     clock : Clock
         Charged for every miss.
     walker : Walker
-        Asked at the misses of Python's accesses.
+        Asked at every miss; for the CPU's own accesses ``tlb.c`` walks as :class:`PageWalker` does, and
+        the CPU has it ask here when the walker is another.
     library : Path
         The shared library compiled from ``tlb.c``.
     """
@@ -71,11 +72,13 @@ class Tlb:
         self._map = mmap.mmap(-1, 2 * _PAGES * ctypes.sizeof(ctypes.c_uint32))
         self._whole = memoryview(self._map).cast("I")
         self.entries, self._touched = self._whole[:_PAGES], self._whole[_PAGES:]
+        # Held, so that the array cannot move.
+        self._code_frames = ctypes.c_char.from_buffer(memory.code_frames)
         self.block = TlbBlock(
             entries=ctypes.addressof(ctypes.c_char.from_buffer(self.entries)),
             touched=ctypes.addressof(ctypes.c_char.from_buffer(self._touched)),
             words=memory.address,
-            code_frames=ctypes.addressof(ctypes.c_char.from_buffer(memory.code_frames)),
+            code_frames=ctypes.addressof(self._code_frames),
             now=ctypes.addressof(clock.block),
             miss_cycles=TLB_MISS_CYCLES,
             word_count=len(memory.words),
