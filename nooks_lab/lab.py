@@ -9,7 +9,7 @@ from nooks_lab.kernel.kernel import Kernel
 from nooks_lab.kernel.module import Module, Parameters
 from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.devices.e1000 import E1000
-from nooks_lab.machine.machine import BLOCK_CLOCK_SOURCE, Machine
+from nooks_lab.machine.machine import BLOCK_CLOCK_SOURCE, TLB_SOURCE, Machine
 from nooks_lab.machine.paging import Walker
 from nooks_lab.machine.peer import Peer
 from nooks_lab.machine.wire import Wire
@@ -98,7 +98,8 @@ class Lab:
 
 def make_machine(walker: Walker | None = None) -> Machine:
     """Return a PC just switched on, with nothing plugged in."""
-    return Machine(compiler.compile_host_library(BLOCK_CLOCK_SOURCE), walker)
+    block_clock, tlb = map(compiler.compile_host_library, (BLOCK_CLOCK_SOURCE, TLB_SOURCE))
+    return Machine(block_clock, tlb, walker)
 
 
 def boot(*, nooks: bool = False, walker: Walker | None = None, mac: bytes = MAC) -> Lab:

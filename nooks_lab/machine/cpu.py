@@ -1,9 +1,9 @@
 """The IA-32 CPU: Unicorn runs the code, our TLB and walker translate, our clock counts.
 
-What was measured about Unicorn, and why this file looks as it does: a fill callback that is a bare
-ctypes function costs a third of the binding's; ``hlt`` ends a run for nothing; a refused TLB fill ends
-it with EIP at the faulting instruction; a nested ``emu_start`` kills the process at depth 64, so the CPU
-is always stopped before Python calls the guest again.
+What was measured about Unicorn, and why this file looks as it does: a hook in Python costs microseconds, so
+those of every block and every page are C; ``hlt`` ends a run for nothing; a refused TLB fill ends it with
+EIP at the faulting instruction; a nested ``emu_start`` kills the process at depth 64, so the CPU is always
+stopped before Python calls the guest again.
 """
 
 import ctypes
@@ -21,14 +21,12 @@ from nooks_lab.machine.bus import Bus
 from nooks_lab.machine.clock import DECODE, Clock
 from nooks_lab.machine.fault_address import fault_address
 from nooks_lab.machine.memory import PAGE_MASK, PAGE_SHIFT, PhysicalMemory
-from nooks_lab.machine.paging import CR0_PE, CR0_WP, PF_WRITE, RW, D, PageFault, Tlb, Walker
+from nooks_lab.machine.paging import CR0_PE, PF_WRITE, P, PageFault, PageWalker
+from nooks_lab.machine.tlb import WALK, Tlb
 
 EFLAGS_IF = 0x200
 EFLAGS_TF = 0x100
 EFLAGS_NT = 0x4000
-
-TLB_MISS_CYCLES = 30
-"""A page walk that finds both entries in the caches: about 30 cycles on a Pentium 4."""
 
 CR3_LOAD_CYCLES = 200
 """``mov %cr3`` serialises the pipeline; the misses that follow are counted apart."""
@@ -57,16 +55,8 @@ _TABLES = (x86.UC_X86_REG_GDTR, x86.UC_X86_REG_IDTR, x86.UC_X86_REG_TR)
 _ESP, _EIP, _EFLAGS, _CR0, _CR3 = (_INDEX[name] for name in ("esp", "eip", "eflags", "cr0", "cr3"))
 
 
-class _TlbEntry(ctypes.Structure):
-    _fields_ = (("paddr", ctypes.c_uint64), ("perms", ctypes.c_int))
-
-
-_FILL = ctypes.CFUNCTYPE(
-    ctypes.c_bool, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_int, ctypes.POINTER(_TlbEntry), ctypes.c_void_p
-)
-
-_READ_EXECUTE = uc_const.UC_PROT_READ | uc_const.UC_PROT_EXEC
-_ALL = uc_const.UC_PROT_ALL
+def _address_of(function: Any) -> int | None:
+    return ctypes.cast(function, ctypes.c_void_p).value
 
 
 class Cpu:
@@ -76,29 +66,24 @@ class Cpu:
     ----------
     memory, clock, bus
         The machine it runs in.
-    walker : Walker
-        The page walk.
+    tlb : Tlb
+        Answers for every page that the CPU touches.
     block_clock : Path
         The shared library compiled from ``block_clock.c``.
     """
 
-    def __init__(
-        self, memory: PhysicalMemory, clock: Clock, bus: Bus, walker: Walker, block_clock: Path
-    ) -> None:
-        self.memory, self.clock, self.bus = memory, clock, bus
-        self.tlb = Tlb(memory.words, walker, self._count_miss)
-        self.tlb_misses = 0
+    def __init__(self, memory: PhysicalMemory, clock: Clock, bus: Bus, tlb: Tlb, block_clock: Path) -> None:
+        self.memory, self.clock, self.bus, self.tlb = memory, clock, bus, tlb
         self.cr3_loads = 0
         self.exception: tuple[int, int | None] | None = None
         self.fault_address = 0
-        self._fetching = False
         self._failure: BaseException | None = None
         self._disassembler = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_32)
         self._lengths: dict[bytes, int] = {}
 
         self._uc: Any = unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_32)
         self._handle = self._uc._uch
-        self._uc.mem_map_ptr(0, memory.size, _ALL, memory.address)
+        self._uc.mem_map_ptr(0, memory.size, uc_const.UC_PROT_ALL, memory.address)
         above = 0x100000000 - memory.size
         self._uc.mmio_map(memory.size, above, self._mmio_read, None, self._mmio_write, None)
         self._uc.ctl_set_tlb_mode(uc_const.UC_TLB_VIRTUAL)
@@ -109,24 +94,23 @@ class Cpu:
         self._values = memoryview(values).cast("B").cast("I")
         self._ids = (ctypes.c_int * len(_IDS))(*_IDS)
         self._pointers = (ctypes.c_void_p * len(_IDS))(*(base + step * i for i in range(len(_IDS))))
-        control = (ctypes.c_uint32 * 2)()
-        self._control = memoryview(control).cast("B").cast("I")
-        self._control_ids = (ctypes.c_int * 2)(x86.UC_X86_REG_CR3, x86.UC_X86_REG_CR0)
-        at = ctypes.addressof(control)
-        self._control_pointers = (ctypes.c_void_p * 2)(at, at + step)
         self._begin, self._zero, self._no_count = ctypes.c_uint64(), ctypes.c_uint64(0), ctypes.c_size_t(0)
-        self._word = ctypes.c_uint32()
-        self._word_pointer = ctypes.byref(self._word)
+        # Bit n stands for register n: set since Unicorn was last told.
+        self._changed = 0
+        self._batches: dict[int, tuple[Any, Any, int]] = {}
         self._add_hooks(block_clock)
         self._clean = self._uc.context_save()
         self._read_registers()
 
     def _add_hooks(self, block_clock: Path) -> None:
-        self._fill = _FILL(self._tlb_fill)
-        self._add_hook(uc_const.UC_HOOK_TLB_FILL, self._fill, None)
+        tlb = self.tlb.block
+        tlb.read_registers = _address_of(uclib.uc_reg_read_batch)
+        if type(self.tlb.walker) is not PageWalker:
+            tlb.walk = self._walk = WALK(self._walk_in_python)
+        self._add_hook(uc_const.UC_HOOK_TLB_FILL, self.tlb.code.on_tlb_fill, ctypes.byref(tlb))
         library = ctypes.CDLL(str(block_clock))
         block = self.clock.block
-        block.stop = ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value
+        block.stop = _address_of(uclib.uc_emu_stop)
         self._decode = DECODE(self._count_instructions)
         block.decode = self._decode
         self._add_hook(uc_const.UC_HOOK_BLOCK, library.on_block, ctypes.byref(block))
@@ -156,35 +140,14 @@ class Cpu:
         self._failure = error
         uclib.uc_emu_stop(self._handle)
 
-    def _tlb_fill(self, _engine: int, address: int, access: int, result: Any, _data: int) -> bool:
+    def _walk_in_python(self, address: int, write: int) -> int:
         try:
-            tlb = self.tlb
-            uclib.uc_reg_read_batch(self._handle, self._control_ids, self._control_pointers, 2)
-            cr3, cr0 = self._control
-            if cr3 != tlb.cr3 or cr0 != tlb.cr0:
-                tlb.load(cr3, cr0)
-            address &= 0xFFFFFFFF
-            entry = tlb.lookup(address, access == uc_const.UC_MEM_WRITE)
+            return self.tlb.walk(address, bool(write))
         except PageFault as fault:
-            self.exception = (PAGE_FAULT, fault.error_code)
-            self.fault_address = fault.address
-            self._fetching = access == uc_const.UC_MEM_FETCH
-            return False
+            self.tlb.block.fault_address, self.tlb.block.fault_code = fault.address, fault.error_code
         except BaseException as error:  # noqa: BLE001 - kept for run(), see above
             self._fail(error)
-            return False
-        answer = result[0]
-        answer.paddr = entry & PAGE_MASK
-        # A clean page is offered read-only, so that the first store comes back here and sets its D bit.
-        writable = entry & D and (entry & RW or not cr0 & CR0_WP)
-        answer.perms = _ALL if writable else _READ_EXECUTE
-        if access == uc_const.UC_MEM_FETCH:
-            self.memory.code_frames.add(entry >> PAGE_SHIFT)
-        return True
-
-    def _count_miss(self) -> None:
-        self.tlb_misses += 1
-        self.clock.block.now += TLB_MISS_CYCLES
+        return 0
 
     def _count_instructions(self, address: int, size: int) -> int:
         try:
@@ -203,18 +166,18 @@ class Cpu:
         parts = []
         while size > 0:
             take = min(size, 0x1000 - (address & 0xFFF))
-            entry = self.tlb.entries.get(address >> PAGE_SHIFT)
-            if entry is None:
+            entry = self.tlb.entries[address >> PAGE_SHIFT]
+            if not entry & P:
                 # A write to the code's own page has just dropped its translation.
                 entry = self._translate(address)
             parts.append(self.memory.read(entry & PAGE_MASK | address & 0xFFF, take))
-            address, size = address + take, size - take
+            address, size = address + take & 0xFFFFFFFF, size - take
         return b"".join(parts)
 
     def _translate(self, address: int) -> int:
         """Walk without counting a miss, for a look that the CPU itself does not take."""
         try:
-            return self.tlb.walker.walk(self.tlb.words, self.tlb.cr3, self.tlb.cr0, address, False)
+            return self.tlb.walk(address, False)
         except PageFault:
             return address & PAGE_MASK
 
@@ -258,15 +221,26 @@ class Cpu:
         return self._values[_INDEX[register]]
 
     def set(self, register: str, value: int) -> None:
-        """Write a register of the stopped CPU."""
-        self._word.value = value = value & 0xFFFFFFFF
+        """Write a register of the stopped CPU; Unicorn is told before it runs again."""
         index = _INDEX[register]
-        self._values[index] = value
-        uclib.uc_reg_write(self._handle, _IDS[index], self._word_pointer)
+        self._values[index] = value & 0xFFFFFFFF
+        self._changed |= 1 << index
 
     def registers(self) -> dict[str, int]:
         """Return every register this machine shows, by name."""
         return dict(zip(REGISTERS, self._values, strict=True))
+
+    def _write_registers(self) -> None:
+        """Tell Unicorn what was set, in one call: through ctypes one register costs as much as several."""
+        batch = self._batches.get(self._changed)
+        if batch is None:
+            indices = [index for index in range(_COUNT) if self._changed >> index & 1]
+            count = len(indices)
+            ids = (ctypes.c_int * count)(*(self._ids[index] for index in indices))
+            pointers = (ctypes.c_void_p * count)(*(self._pointers[index] for index in indices))
+            batch = self._batches[self._changed] = (ids, pointers, count)
+        self._changed = 0
+        uclib.uc_reg_write_batch(self._handle, *batch)
 
     def _read_registers(self) -> None:
         uclib.uc_reg_read_batch(self._handle, self._ids, self._pointers, len(_IDS))
@@ -281,7 +255,7 @@ class Cpu:
     def load_cr3(self, value: int) -> None:
         """``mov %cr3``: change the page directory and flush the TLB."""
         self.set("cr3", value)
-        self.tlb.cr3 = value
+        self.tlb.block.cr3 = value
         self.tlb.flush()
         self.cr3_loads += 1
         self.clock.block.now += CR3_LOAD_CYCLES
@@ -289,6 +263,7 @@ class Cpu:
     def load_cr0(self, value: int) -> None:
         """``mov %cr0``: change protection and paging modes."""
         self.set("cr0", value | CR0_PE)
+        self._write_registers()
         self._read_registers()
         self.tlb.load(self.cr3, self.cr0)
 
@@ -311,6 +286,7 @@ class Cpu:
         for name in ("DS", "ES", "SS", "FS", "GS"):
             self._uc.reg_write(getattr(x86, f"UC_X86_REG_{name}"), data)
         self._uc.reg_write(x86.UC_X86_REG_CS, code)
+        self._write_registers()
         self._clean = self._uc.context_save()
 
     def idt(self) -> tuple[int, int]:
@@ -343,11 +319,14 @@ class Cpu:
         """
         if self.memory.code_written:
             self.flush_code()
-        block, tlb, values = self.clock.block, self.tlb, self._values
+        if self._changed:
+            self._write_registers()
+        block, tlb, values = self.clock.block, self.tlb.block, self._values
         limit = block.now + _SLICE
         block.deadline = deadline if deadline < limit else limit
         block.last_size = 0
         self.exception = None
+        tlb.fault_access = 0
         self._begin.value = eip
         status = uclib.uc_emu_start(self._handle, self._begin, self._zero, self._zero, self._no_count)
         uclib.uc_reg_read_batch(self._handle, self._ids, self._pointers, _COUNT)
@@ -355,7 +334,9 @@ class Cpu:
             failure, self._failure = self._failure, None
             raise failure
         if values[_CR3] != tlb.cr3 or values[_CR0] != tlb.cr0:
-            tlb.load(values[_CR3], values[_CR0])
+            self.tlb.load(values[_CR3], values[_CR0])
+        if tlb.fault_access:
+            self.exception = (PAGE_FAULT, tlb.fault_code)
         if self.exception is not None:
             self._uncount_unexecuted(values[_EIP])
             if self.exception[0] == PAGE_FAULT:
@@ -369,8 +350,8 @@ class Cpu:
 
     def _find_fault_address(self) -> None:
         """Make the faulting page, which is all that Unicorn tells, an exact address."""
-        page, eip = self.fault_address & PAGE_MASK, self.eip
-        if self._fetching:
+        page, eip = self.tlb.block.fault_address & PAGE_MASK, self.eip
+        if self.tlb.block.fault_access == uc_const.UC_MEM_FETCH:
             self.fault_address = eip if eip & PAGE_MASK == page else page
             return
         assert self.exception is not None
@@ -408,6 +389,11 @@ class Cpu:
             block.instructions -= unexecuted
 
     @property
+    def tlb_misses(self) -> int:
+        """TLB misses since power-on."""
+        return int(self.tlb.block.misses)
+
+    @property
     def cr0(self) -> int:
         """CR0 at the last stop."""
         return self._values[_CR0]
@@ -436,23 +422,25 @@ class Cpu:
         """Forget translated code, after Python or a device wrote into it."""
         self._uc.ctl_flush_tb()
         ctypes.memset(self.clock.block.table, 0, ctypes.sizeof(self.clock.block.table))
-        self.memory.code_frames.clear()
+        self.memory.code_frames[:] = bytes(len(self.memory.code_frames))
         self.memory.code_written = False
         # Frames are noted at fetch fills, so the fills must come again.
         self._forget_fills()
 
     def save(self) -> Any:
         """Return all registers, as Unicorn's own context."""
-        return self._uc.context_save(), dict(self.tlb.entries), self.tlb_misses, self.cr3_loads
+        self._write_registers()
+        return self._uc.context_save(), self.tlb.save(), self.tlb_misses, self.cr3_loads
 
     def load(self, state: Any) -> None:
         """Take back a state from :meth:`save`."""
-        context, entries, self.tlb_misses, self.cr3_loads = state
+        context, entries, self.tlb.block.misses, self.cr3_loads = state
         self._uc.context_restore(context)
+        self._changed = 0
         self._read_registers()
         self._forget_fills()
-        self.tlb.cr0, self.tlb.cr3 = self.cr0, self.cr3
-        self.tlb.entries = dict(entries)
+        self.tlb.load(self.cr3, self.cr0)
+        self.tlb.restore(entries)
 
     def close(self) -> None:
         """Free the engine; it holds a gigabyte of address space until then."""

@@ -6,7 +6,7 @@ as it would fault machine code, and so that its page touches count as TLB misses
 
 from nooks_lab.machine.bus import Bus
 from nooks_lab.machine.memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
-from nooks_lab.machine.paging import Tlb
+from nooks_lab.machine.tlb import Tlb
 
 
 class LinearMemory:
@@ -41,7 +41,7 @@ class LinearMemory:
             at = self._tlb.lookup(address & 0xFFFFFFFF, True) & PAGE_MASK | address & 0xFFF
             if at < self._size:
                 self._words[at >> 2] = value & 0xFFFFFFFF
-                if at >> PAGE_SHIFT in self._memory.code_frames:
+                if self._memory.code_frames[at >> PAGE_SHIFT]:
                     self._memory.code_written = True
             else:
                 self._bus.mmio_write(at, 4, value & 0xFFFFFFFF)

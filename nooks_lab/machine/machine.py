@@ -23,9 +23,11 @@ from nooks_lab.machine.memory import PhysicalMemory
 from nooks_lab.machine.paging import PageWalker, Walker
 from nooks_lab.machine.pci import CONFIG_ADDRESS, CONFIG_DATA, PciBus
 from nooks_lab.machine.timer import IntervalTimer
+from nooks_lab.machine.tlb import Tlb
 
 RAM_SIZE = 16 << 20
 BLOCK_CLOCK_SOURCE = Path(__file__).with_name("block_clock.c")
+TLB_SOURCE = Path(__file__).with_name("tlb.c")
 
 
 class Part(Protocol):
@@ -53,23 +55,26 @@ class Machine:
 
     Parameters
     ----------
-    block_clock : Path
-        Shared library compiled from ``BLOCK_CLOCK_SOURCE`` for this host.
+    block_clock, tlb : Path
+        Shared libraries compiled from ``BLOCK_CLOCK_SOURCE`` and ``TLB_SOURCE`` for this host.
     walker : Walker, optional
         The page walk; the built-in one when not given.
     ram_size : int
         Bytes of RAM.
     """
 
-    def __init__(self, block_clock: Path, walker: Walker | None = None, ram_size: int = RAM_SIZE) -> None:
+    def __init__(
+        self, block_clock: Path, tlb: Path, walker: Walker | None = None, ram_size: int = RAM_SIZE
+    ) -> None:
         self.memory = PhysicalMemory(ram_size)
         self.clock = Clock()
         self.bus = Bus(self.memory, self.clock)
         self.pic = InterruptController()
         self.pci = PciBus()
         self.timer = IntervalTimer(self.clock, self.pic)
-        self.cpu = Cpu(self.memory, self.clock, self.bus, walker or PageWalker(), block_clock)
-        self.linear = LinearMemory(self.memory, self.cpu.tlb, self.bus)
+        self.tlb = Tlb(self.memory, self.clock, walker or PageWalker(), tlb)
+        self.cpu = Cpu(self.memory, self.clock, self.bus, self.tlb, block_clock)
+        self.linear = LinearMemory(self.memory, self.tlb, self.bus)
         self.bus.add_ports(self.pic, MASTER_COMMAND, MASTER_DATA, SLAVE_COMMAND, SLAVE_DATA)
         self.bus.add_ports(self.pci, *range(CONFIG_ADDRESS, CONFIG_ADDRESS + 4))
         self.bus.add_ports(self.pci, *range(CONFIG_DATA, CONFIG_DATA + 4))
@@ -164,7 +169,7 @@ class Machine:
         own = set(self.clock.parts)
         if len(snapshot.ram) != self.memory.size or set(snapshot.parts) - {"machine"} != own:
             raise ValueError("the snapshot is of a machine with other parts")
-        before = [self.memory.read(frame << 12, 4096) for frame in self.memory.code_frames]
+        before = self._code()
         ctypes.memmove(self.memory.address, snapshot.ram, len(snapshot.ram))
         self.cpu.load(snapshot.cpu)
         self.clock.load(snapshot.clock)
@@ -173,14 +178,18 @@ class Machine:
         exceptions_delivered, interrupts_delivered = snapshot.parts["machine"]
         self.exceptions_delivered = dict(exceptions_delivered)
         self.interrupts_delivered = dict(interrupts_delivered)
-        after = [self.memory.read(frame << 12, 4096) for frame in self.memory.code_frames]
-        if before != after:
+        if self._code() != before:
             self.cpu.flush_code()
+
+    def _code(self) -> list[bytes]:
+        frames = self.memory.code_frames
+        return [self.memory.read(frame << 12, 4096) for frame, fetched in enumerate(frames) if fetched]
 
     def close(self) -> None:
         """Give everything back to the host."""
         self.cpu.close()
         self.linear.close()
+        self.tlb.close()
         self.memory.close()
 
     def __enter__(self) -> "Machine":

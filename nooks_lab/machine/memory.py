@@ -26,7 +26,8 @@ class PhysicalMemory:
         self.words = self.bytes.cast("I")
         self.halves = self.bytes.cast("H")
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
-        self.code_frames: set[int] = set()
+        # One byte a frame, so that C can note it: 1 where code was fetched from.
+        self.code_frames = bytearray(size >> PAGE_SHIFT)
         self.code_written = False
 
     def read(self, address: int, size: int) -> bytes:
@@ -46,9 +47,7 @@ class PhysicalMemory:
 
         The CPU's own stores need no such note; Unicorn sees them.
         """
-        if not self.code_frames.isdisjoint(
-            range(address >> PAGE_SHIFT, (address + size - 1 >> PAGE_SHIFT) + 1)
-        ):
+        if self.code_frames.find(1, address >> PAGE_SHIFT, (address + size - 1 >> PAGE_SHIFT) + 1) >= 0:
             self.code_written = True
 
     def close(self) -> None:

@@ -1,12 +1,11 @@
-"""Two-level IA-32 paging: entry bits, the page walk, the TLB and the page fault.
+"""Two-level IA-32 paging: entry bits, the page walk and the page fault.
 
 Source: Intel SDM volume 3A, chapter 4 (32-bit paging).
 """
 
-from collections.abc import Callable
 from typing import Protocol
 
-from nooks_lab.machine.memory import PAGE_MASK, PAGE_SHIFT
+from nooks_lab.machine.memory import PAGE_MASK
 
 # Bits of page-directory and page-table entries (SDM table 4-5, 4-6).
 P = 0x001
@@ -78,6 +77,8 @@ class PageWalker:
     """The walk as the 82540EM's contemporaries did it: directory, then table, accessed and dirty bits set.
 
     All of the guest runs at ring 0, where ``RW`` counts only while CR0.WP is set (SDM 4.6).
+
+    For the CPU's own accesses ``tlb.c`` makes the same walk.
     """
 
     def walk(self, words: memoryview, cr3: int, cr0: int, address: int, write: bool) -> int:
@@ -104,69 +105,3 @@ class PageWalker:
         if seen != pte:
             words[pte_at] = seen
         return seen & (PAGE_MASK | D) | rights | P
-
-
-class Tlb:
-    """Translations seen since the last flush, so that each page's first touch is one counted miss.
-
-    Unicorn keeps a TLB of its own whose size follows the host's wall time; it is a cache of this one,
-    and a refill that finds its page here is no miss.  So the count is the same on every machine.
-
-    Parameters
-    ----------
-    words : memoryview
-        Physical memory as 32-bit words.
-    walker : Walker
-        Asked at every miss.
-    on_miss : callable
-        Called once for every counted miss (the clock charges the walk).
-    """
-
-    def __init__(self, words: memoryview, walker: Walker, on_miss: Callable[[], None]) -> None:
-        self.words = words
-        self.walker = walker
-        self.on_miss = on_miss
-        self.entries: dict[int, int] = {}
-        self.cr3 = 0
-        self.cr0 = 0
-
-    def load(self, cr3: int, cr0: int) -> None:
-        """Follow the CPU's control registers; a change of CR3, or of PG or WP, flushes (SDM 4.10.4.1)."""
-        if cr3 != self.cr3 or (cr0 ^ self.cr0) & (CR0_WP | CR0_PG):
-            self.entries.clear()
-        self.cr3 = cr3
-        self.cr0 = cr0
-
-    def flush(self) -> None:
-        """Forget every translation, as a load of CR3 does."""
-        self.entries.clear()
-
-    def invalidate(self, address: int) -> None:
-        """Forget one page (INVLPG)."""
-        self.entries.pop(address >> PAGE_SHIFT, None)
-
-    def lookup(self, address: int, write: bool) -> int:
-        """Return frame and rights of a linear address, walking on a miss.
-
-        Raises
-        ------
-        PageFault
-            As the walker does; the page's entry is dropped, as the CPU drops it (SDM 4.10.4.1).
-        """
-        if not self.cr0 & CR0_PG:
-            return address & PAGE_MASK | RW | D | P
-        page = address >> PAGE_SHIFT
-        entry = self.entries.get(page)
-        if entry is not None:
-            if not write:
-                return entry
-            if not entry & RW and self.cr0 & CR0_WP:
-                del self.entries[page]
-                raise PageFault(address, PF_PRESENT | PF_WRITE)
-            if entry & D:
-                return entry
-        else:
-            self.on_miss()
-        entry = self.walker.walk(self.words, self.cr3, self.cr0, address, write)
-        self.entries[page] = entry
-        return entry

@@ -3,11 +3,10 @@
 import struct
 from collections.abc import Iterable
 
-from nooks_lab.lab import BLOCK_CLOCK_SOURCE
 from nooks_lab.machine.cpu import Stop
 from nooks_lab.machine.descriptor_tables import INTERRUPT_GATE, Gate, segment_descriptor
-from nooks_lab.machine.machine import Machine
-from nooks_lab.machine.paging import CR0_PG, CR0_WP, RW, A, D, P
+from nooks_lab.machine.machine import BLOCK_CLOCK_SOURCE, TLB_SOURCE, Machine
+from nooks_lab.machine.paging import CR0_PG, CR0_WP, RW, A, D, P, Walker
 from nooks_lab.toolchain import compiler
 
 RAM = 4 << 20
@@ -20,8 +19,9 @@ def handler(vector: int) -> int:
     return HANDLERS + 16 * vector
 
 
-def make_pc() -> Machine:
-    machine = Machine(compiler.compile_host_library(BLOCK_CLOCK_SOURCE), ram_size=RAM)
+def make_pc(walker: Walker | None = None) -> Machine:
+    block_clock, tlb = map(compiler.compile_host_library, (BLOCK_CLOCK_SOURCE, TLB_SOURCE))
+    machine = Machine(block_clock, tlb, walker, RAM)
     machine.memory.write(
         TABLE, b"".join(struct.pack("<I", page << 12 | P | RW | A | D) for page in range(1024))
     )
