@@ -145,6 +145,20 @@ class Nooks:
         """The extension may change its version from now on: copy it back at its next return to the kernel."""
         self.interposition.defer_kernel_call(domain, "copy back net_device", device.extension)
 
+    def bring_up_to_date(self, domain: Domain, device: TrackedObject) -> bool:
+        """Prepare the extension's version for a call; False when the extension fails by it.
+
+        An interrupt may have come while the extension was changing its version: those changes come first.
+        """
+        try:
+            self.xpc.guarded(domain, lambda: self.interposition.run_kernel_calls(domain))
+        except ExtensionFault as fault:
+            self.fail(domain, fault.trigger)
+            return False
+        self.net_device.to_extension(device.kernel, device.extension)
+        self.copy_back_later(domain, device)
+        return True
+
     def _copy_back_device(self, domain: Domain, extension: int) -> None:
         device = self.tracker.find(domain, "net_device", extension)
         if device is not None:

@@ -43,15 +43,12 @@ MEASURED = {
         "panic", "exception", r"page fault: read of 000000\w\w at e1000_alloc_rx_buffers .*"
     ),
     "null-check-2": Measured("oops", "exception", r"page fault: write to 00000000 at memset .*"),
-    "null-check-3": Measured(
-        "oops", "parameter check", r"pci_unmap_single: \w{8} is no dma mapping of domain e1000"
-    ),
+    # pci_unmap_single of junk comes first, but it is deferred: the CPU meets the next store before it is checked.
+    "null-check-3": Measured("oops", "exception", r"page fault: write to 00000008 at e1000_clean_ring .*"),
     "stack-1": Measured("panic", "exception", r"page fault: read of \w{8} at e1000_blink_led .*"),
     "stack-2": Measured("oops", "exception", r"page fault: read of \w{8} at e1000_clean_ring .*"),
     "stack-3": Measured("silent", "parameter check", r"sprintf: \w{8} is no memory of domain e1000"),
-    "heap-1": Measured(
-        "oops", "parameter check", r"pci_unmap_single: 5a5a5a5a is no dma mapping of domain e1000"
-    ),
+    "heap-1": Measured("oops", "exception", r"page fault: write to 5a5a5a62 at e1000_clean_ring .*"),
     "heap-2": Measured("oops", "exception", r"page fault: write to \w{8} at e1000_ioctl .*"),
     "heap-3": Measured("oops", "exception", r"page fault: write to \w{8} at e1000_ioctl .*"),
     "user-pointer-1": Measured("silent", "exception", r"page fault: read of 0804\w{4} at e1000_ioctl .*"),

@@ -115,6 +115,7 @@ class Domain:
             if not pte & P:
                 return
             self._words[slot] = virt_to_phys(self._new_table()) | KERNEL_PAGE
+            self.page_tracker.add_table(address)
         self._words[((self._words[slot] & PAGE_MASK) >> 2) + (address >> 12 & 0x3FF)] = pte
 
     def pte(self, address: int) -> int:

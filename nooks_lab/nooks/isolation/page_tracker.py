@@ -60,15 +60,17 @@ class PageTracker:
         word = self._word(page)
         return 0 if word is None else int(self._words[word]) & _COUNT
 
+    def add_table(self, page: int) -> None:
+        """Make room for the notes of the pages around one; a new page table of the domain needs it."""
+        table = self._pages.get_zeroed_page()
+        if not table:
+            raise MemoryError("no memory for a domain's page tracker")
+        self._words[self._slot(page)] = table
+
     def add(self, page: int, reason: Grant) -> None:
-        """Count one more grant; the first one's reason is the page's."""
+        """Count one more grant of a mapped page; the first one's reason is the page's."""
         word = self._word(page)
-        if word is None:
-            table = self._pages.get_zeroed_page()
-            if not table:
-                raise MemoryError("no memory for a domain's page tracker")
-            self._words[self._slot(page)] = table
-            word = (virt_to_phys(table) >> 2) + (page >> 12 & 0x3FF)
+        assert word is not None
         entry = self._words[word]
         self._words[word] = entry + 1 if entry & _COUNT else 1 | reason << 16
 

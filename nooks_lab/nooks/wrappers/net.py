@@ -236,9 +236,9 @@ def _call_device(nooks: "Nooks", dev: int, operation: str, otherwise: int, *argu
     if held_by is None or held_by[0].failed:
         return otherwise
     domain, device = held_by
-    nooks.net_device.to_extension(dev, device.extension)
+    if not nooks.bring_up_to_date(domain, device):
+        return otherwise
     own = nooks.kernel.memory.read(device.extension, nooks.net_device.size)
-    nooks.copy_back_later(domain, device)
     function = nooks.net_device.function(own, operation)
     if operation == "hard_start_xmit":
         return nooks.call_extension(domain, otherwise, function, *arguments, device.extension)

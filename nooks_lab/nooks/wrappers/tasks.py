@@ -298,9 +298,8 @@ def interrupt(nooks: "Nooks", irq: int, dev_id: int, regs: int) -> int:
         nooks.fail(domain, storm)
         return 0
     device = nooks.tracker.find(domain, "net_device", tracked.extension)
-    if device is not None:
-        nooks.net_device.to_extension(device.kernel, device.extension)
-        nooks.copy_back_later(domain, device)
+    if device is not None and not nooks.bring_up_to_date(domain, device):
+        return 0
     with nooks.tracker.call_object(domain, "pt_regs", regs, regs), nooks.recovery.storms.running(irq):
         return nooks.call_extension(domain, 0, tracked.detail[1], irq, tracked.extension, regs)
 

@@ -167,10 +167,10 @@ class Xpc:
                 domain.release_stack(pid)
             if domain.failed:
                 self.on_left(domain)
-        self._guarded(domain, lambda: self.run_at_return(domain))
+        self.guarded(domain, lambda: self.run_at_return(domain))
         return result
 
-    def _guarded(self, domain: Domain, body: Callable[[], T]) -> T:
+    def guarded(self, domain: Domain, body: Callable[[], T]) -> T:
         """Do the kernel's part of a call; what goes wrong in it is the failure of the extension that made it."""
         try:
             return body()
@@ -201,7 +201,7 @@ class Xpc:
         self._cpu.load_cr3(self._kernel.page_table.directory)
         self._cpu.set("esp", frame.kernel_esp)
         try:
-            result = self._guarded(domain, lambda: self._run_in_kernel(frame, body))
+            result = self.guarded(domain, lambda: self._run_in_kernel(frame, body))
         finally:
             stack.esp = outer_esp
         if domain.failed:
