@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 USER_ERROR = 2
 _FIGURES = (".png", ".svg", ".pdf")
 
-_READ_MARKDOWN = {
-    "@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}}
+_OVERRIDES = {
+    "@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}},
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false"},
 }
-"""JupyterLab would open the start page in its editor."""
+"""JupyterLab would open the start page in its editor, and lay a question about Jupyter news over it."""
 
 app = typer.Typer(
     name="nooks-lab",
@@ -57,7 +58,7 @@ def lab(
     with tempfile.TemporaryDirectory(prefix="nooks-lab-") as config:
         overrides = Path(config, "labconfig", "default_setting_overrides.json")
         overrides.parent.mkdir()
-        overrides.write_text(json.dumps(_READ_MARKDOWN), encoding="utf-8")
+        overrides.write_text(json.dumps(_OVERRIDES), encoding="utf-8")
         search = os.pathsep.join(filter(None, (config, os.environ.get("JUPYTER_CONFIG_PATH"))))
         server = subprocess.Popen(command, env=os.environ | {"JUPYTER_CONFIG_PATH": search})
         # Ctrl-C is the server's: it asks whether to stop, and then ends its kernels.

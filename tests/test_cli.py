@@ -1,6 +1,8 @@
 """The command: exit codes, what goes to stdout and what to stderr."""
 
 import json
+import os
+import re
 import sys
 from pathlib import Path
 
@@ -189,10 +191,29 @@ def test_lab_opens_the_start_page(monkeypatch):
 
     from nooks_lab import cli
 
-    commands = []
+    commands, settings = [], []
     server = SimpleNamespace(wait=lambda: 0)
-    monkeypatch.setattr(cli.subprocess, "Popen", lambda command, **_: commands.append(command) or server)
+
+    def start(command, env):
+        commands.append(command)
+        config = Path(env["JUPYTER_CONFIG_PATH"].split(os.pathsep)[0])
+        settings.append(json.loads((config / "labconfig" / "default_setting_overrides.json").read_text()))
+        return server
+
+    monkeypatch.setattr(cli.subprocess, "Popen", start)
     monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
     assert run("lab", "--no-browser") == 0
     assert any(argument.endswith("/lab/tree/course/README.md") for argument in commands[0])
     assert "--no-browser" in commands[0]
+    (overrides,) = settings
+    viewers = overrides["@jupyterlab/docmanager-extension:plugin"]["defaultViewers"]
+    assert viewers == {"markdown": "Markdown Preview"}
+    assert overrides["@jupyterlab/apputils-extension:notification"]["fetchNews"] == "false"
+
+
+def test_the_start_page_links_files_that_are_there_and_that_jupyterlab_can_open():
+    page = ROOT / "course" / "README.md"
+    links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
+    assert links
+    for link in links:
+        assert (page.parent / link).is_file(), link

@@ -16,6 +16,7 @@ from pathlib import Path
 from nooks_lab.grading.grade_report import GRADED, CellGrade, GradeReport, Row
 from nooks_lab.grading.metadata import NotebookError, marks, read_notebook
 from nooks_lab.grading.nbval_run import CellRun, NotebookRun, run_nbval
+from nooks_lab.grading.problems.facts import NotWrittenYet
 from nooks_lab.grading.reference import Reference, TestCell, make_reference
 from nooks_lab.grading.sandbox import DEFAULT_LIMITS, Limits, Sandbox, best_sandbox
 from nooks_lab.grading.submissions import (
@@ -238,7 +239,7 @@ def _explain(cell: CellRun, hidden: bool) -> str:
         return "the kernel died in this cell (it exited, crashed, or met a resource limit)"
     if cell.cause == "dead":
         return "not reached: the kernel had died"
-    if cell.ename == "NotImplementedError":
+    if cell.ename in ("NotImplementedError", NotWrittenYet.__name__):
         return "not written yet"
     if hidden:
         return _HIDDEN

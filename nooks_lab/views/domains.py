@@ -149,10 +149,10 @@ def draw(what: Lab | DomainsSnapshot) -> Figure:
     """Draw domains and ownership on the left, page rights on the right."""
     shot = what if isinstance(what, DomainsSnapshot) else snapshot(what)
     tables = [shot.rights, *(domain.rights for domain in shot.domains)]
-    figure = Figure(figsize=(7.2 + _TABLE * len(tables), _height(shot)), layout="constrained")
+    figure = Figure(figsize=(7.2 + _TABLE * len(tables), _MAP_INCHES), layout="constrained")
     grid = figure.add_gridspec(1, 2, width_ratios=[7.2, _TABLE * len(tables)])
     left, right = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
-    _draw_ownership(left.subplots(), shot)
+    figure.set_figheight(max(_MAP_INCHES, _draw_ownership(left.subplots(), shot)))
     page_rights.draw_into(right, tables)
     return figure
 
@@ -160,16 +160,20 @@ def draw(what: Lab | DomainsSnapshot) -> Figure:
 def draw_ownership(what: Lab | DomainsSnapshot) -> Figure:
     """Draw the kernel, the domains, their modules and the tracked objects, counted by type."""
     shot = what if isinstance(what, DomainsSnapshot) else snapshot(what)
-    figure = Figure(figsize=(9, _height(shot)), layout="constrained")
-    _draw_ownership(figure.subplots(), shot)
+    figure = Figure(layout="constrained")
+    figure.set_size_inches(9, _draw_ownership(figure.subplots(), shot))
     return figure
 
 
 _KERNEL_X, _DOMAIN_X, _WIDTH = 0.0, 6.0, 4.2
+_HEAD = 1.2
 _ROW = 1.0
+_FOOT = 0.7
+_GAP = 0.5
 _TABLE = 5.0
 _TEXT_LINE = 0.42
 _ROW_INCHES = 0.5
+_MAP_INCHES = 7.6
 
 
 @dataclass(frozen=True)
@@ -184,15 +188,6 @@ class _Row:
         return f"{self.type} × {self.count}" if self.count > 1 else self.type
 
 
-def _height(shot: DomainsSnapshot) -> float:
-    """Return inches enough for every row's two lines of text."""
-    made, units = graph(shot), 3.0
-    for domain in shot.domains:
-        rows = len(domain.modules) + len(_rows(made, f"domain {domain.number}"))
-        units += 2.7 + _ROW * rows + _TEXT_LINE * (1 + len(set(domain.writable.values())))
-    return max(7.6, _ROW_INCHES * units)
-
-
 def _rows(made: nx.DiGraph, owner: str) -> list[_Row]:
     """Count a domain's objects by type, lifetime and relation."""
     found: Counter[tuple[str, str, str]] = Counter()
@@ -201,21 +196,24 @@ def _rows(made: nx.DiGraph, owner: str) -> list[_Row]:
             facts = made.nodes[node]
             found[facts["type"], facts["lifetime"], facts["relation"]] += 1
     rows = [_Row(*key, count) for key, count in found.items()]
-    order = ("copy", "shared", "private")
+    order = ("copy", "private", "shared")
     return sorted(rows, key=lambda row: (order.index(row.relation), row.type, row.lifetime))
 
 
-def _draw_ownership(ax: Axes, shot: DomainsSnapshot) -> None:
+def _draw_ownership(ax: Axes, shot: DomainsSnapshot) -> float:
+    """Draw the kernel on the left, its domains on the right; return the height in inches."""
     made = graph(shot)
-    y = 0.0
+    y = bottom = 0.0
     for domain in shot.domains:
-        y = _draw_domain(ax, made, domain, y) - 1.2
-    modules = [name for name in made.successors("kernel") if made.nodes[name]["kind"] == "module"]
-    for name in modules:
-        _box(ax, _KERNEL_X, y, name, "white")
-        y -= _ROW
-    bottom = min(y + (1.2 if shot.domains and not modules else 0), -1.0)
-    _frame(ax, _KERNEL_X, 1.5, bottom, "Linux kernel", palette.KERNEL)
+        bottom = _draw_domain(ax, made, domain, y)
+        y = bottom - _GAP - _HEAD
+    for name in made.successors("kernel"):
+        if made.nodes[name]["kind"] == "module":
+            _box(ax, _KERNEL_X, y, name, "white")
+            bottom = y - _FOOT
+            y -= _ROW
+    bottom = min(bottom, -1.0)
+    _frame(ax, _KERNEL_X, _HEAD, bottom, "Linux kernel", palette.KERNEL)
     if not shot.domains:
         ax.text(
             _KERNEL_X + _WIDTH / 2,
@@ -228,8 +226,10 @@ def _draw_ownership(ax: Axes, shot: DomainsSnapshot) -> None:
         bottom -= 1
     right = _DOMAIN_X + _WIDTH if shot.domains else _WIDTH
     ax.set_xlim(_KERNEL_X - 0.5, right + 0.5)
-    ax.set_ylim(bottom - 0.9, 2.9)
+    lower, upper = bottom - 0.3, _HEAD + 0.3
+    ax.set_ylim(lower, upper)
     ax.axis("off")
+    return _ROW_INCHES * (upper - lower)
 
 
 def _draw_domain(ax: Axes, made: nx.DiGraph, domain: DomainShot, top: float) -> float:
@@ -238,13 +238,16 @@ def _draw_domain(ax: Axes, made: nx.DiGraph, domain: DomainShot, top: float) -> 
     for name in domain.modules:
         _box(ax, _DOMAIN_X, y, f"module {name}", "white", bold=True)
         y -= _ROW
-    for row in _rows(made, f"domain {domain.number}"):
+    rows = _rows(made, f"domain {domain.number}")
+    for row in rows:
         _draw_row(ax, row, y)
         y -= _ROW
-    y = _draw_reasons(ax, domain, y)
+    # A shared object leaves the domain's side of its row empty: room for the list.
+    own_end = y + _ROW * sum(row.relation == "shared" for row in rows)
+    bottom = min(y + _ROW - _FOOT, _draw_reasons(ax, domain, own_end))
     title = f"domain {domain.number}: {domain.name}" + (" (failed)" if domain.failed else "")
-    _frame(ax, _DOMAIN_X, top + 1.5, y, title, palette.FAILED if domain.failed else palette.DOMAIN)
-    return y
+    _frame(ax, _DOMAIN_X, top + _HEAD, bottom, title, palette.FAILED if domain.failed else palette.DOMAIN)
+    return bottom
 
 
 def _draw_row(ax: Axes, row: _Row, y: float) -> None:
@@ -273,7 +276,7 @@ def _draw_reasons(ax: Axes, domain: DomainShot, y: float) -> float:
     ax.text(
         _DOMAIN_X + 0.3, y + 0.35, "\n".join(lines), va="top", fontsize=11, color=palette.INK, linespacing=1.3
     )
-    return y + 0.35 - _TEXT_LINE * len(lines)
+    return y + 0.35 - _TEXT_LINE * len(lines) - 0.2
 
 
 def _frame(ax: Axes, x: float, top: float, bottom: float, title: str, colour: str) -> None:

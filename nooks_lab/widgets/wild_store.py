@@ -1,7 +1,9 @@
 """Where does the wild store go?  A control that aims a store and asks both page tables what becomes of it."""
 
+import re
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any
 
 import ipywidgets as widgets
 
@@ -61,36 +63,91 @@ def answer(lab: Lab, address: int) -> list[tuple[str, Rights]]:
     return [(where, page_rights.rights(memory, directory, address)) for where, directory in directories]
 
 
+def parse_address(text: str) -> int:
+    """Read a linear address as a student types it, in hexadecimal with or without ``0x``.
+
+    Raises
+    ------
+    ValueError
+        With a sentence for the student.
+    """
+    if re.fullmatch(r"(0x)?[0-9a-f]{1,8}", text.strip(), re.ASCII | re.IGNORECASE) is None:
+        raise ValueError(
+            "This is no address: write one to eight hexadecimal digits, such as c0123456 or 0xc0123456."
+        )
+    return int(text, 16)
+
+
 def wild_store(lab: Lab) -> widgets.VBox:
-    """Return the control: choose a target, see the rights of its page and the store's ending."""
+    """Return the control: choose a target or write an address; see its page's rights, the store's ending."""
+    aims = [(f"{target.address:08x}", target.name) for target in targets(lab)]
+    known = {at for at, _ in aims}
     choice = widgets.Dropdown(
-        options=[(f"{target.address:08x}  {target.name}", target.address) for target in targets(lab)],
+        options=[("choose a target ...", ""), *((f"{at}  {name}", at) for at, name in aims)],
         description="Store to",
         layout=widgets.Layout(width="34em"),
     )
-    text, picture = widgets.HTML(), widgets.Image(format="png", layout=widgets.Layout(max_width="100%"))
+    # One address, not every digit on the way to it: a map takes half a second.
+    field = widgets.Text(
+        description="or address",
+        placeholder="c0123456, then Enter",
+        continuous_update=False,
+        layout=widgets.Layout(width="20em"),
+    )
+    text = widgets.HTML()
+    picture = widgets.Image(
+        format="png",
+        layout=widgets.Layout(
+            display="none",
+            max_width="100%",
+            max_height="62vh",
+            align_self="flex-start",
+            object_fit="contain",
+        ),
+    )
+    # The field leads: a choice writes its address there, and shows again which target the field names.
+    named = ""
 
-    def aim(address: int) -> None:
-        text.value = _table(answer(lab, address))
-        picture.value = _map(snapshot(lab), address)
+    def chosen(change: dict[str, Any]) -> None:
+        if change["new"] != named:
+            field.value = change["new"]
 
-    choice.observe(lambda change: aim(change["new"]), names="value")
-    aim(choice.value)
-    return widgets.VBox([choice, text, picture])
+    def written(change: dict[str, Any]) -> None:
+        nonlocal named
+        named, verdict, shown = "", "", b""
+        if change["new"].strip():
+            try:
+                address = parse_address(change["new"])
+            except ValueError as error:
+                verdict = f"<b>{error}</b>"
+            else:
+                at = f"{address:08x}"
+                named = at if at in known else ""
+                verdict, shown = _table(answer(lab, address)), _map(snapshot(lab), address)
+        choice.value = named
+        text.value, picture.value = verdict, shown
+        picture.layout.display = None if shown else "none"
+
+    choice.observe(chosen, names="value")
+    field.observe(written, names="value")
+    return widgets.VBox([widgets.HBox([choice, field]), text, picture])
 
 
 def _table(rows: list[tuple[str, Rights]]) -> str:
-    space = "style='padding: 0 1.5em 0.3em 0'"
-    cells = "".join(
-        f"<tr><td {space}><b>{where}</b></td><td {space}>page is {rights}</td><td>{ending(rights)}</td></tr>"
+    lines = "".join(
+        f"<tr>{_cell(f'<b>{where}</b>')}{_cell(f'page is {rights}')}{_cell(ending(rights))}</tr>"
         for where, rights in rows
     )
-    return f"<table style='font-size: 120%'>{cells}</table>"
+    return f"<table style='font-size: 120%'>{lines}</table>"
+
+
+def _cell(content: str) -> str:
+    return f"<td style='padding: 0 1.5em 0.3em 0'>{content}</td>"
 
 
 def _map(shot: DomainsSnapshot, address: int) -> bytes:
     tables = [shot.rights, *(domain.rights for domain in shot.domains)]
     inside = any(region.start <= address < region.end for region in shot.rights.regions)
     out = BytesIO()
-    page_rights.draw(tables, address if inside else None).savefig(out, format="png", dpi=72)
+    page_rights.draw(tables, address if inside else None).savefig(out, format="png", dpi=144)
     return out.getvalue()

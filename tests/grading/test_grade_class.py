@@ -235,6 +235,8 @@ def test_the_page_walk_exercise(tmp_path):
         "empty": (0, 35, "graded"),
         "cheat": (0, 35, "refused"),
     }
+    empty = next(row for row in report.rows if row.student == "empty")
+    assert {cell.output for cell in empty.cells} == {"not written yet"}
 
 
 def test_an_answer_is_refused_for_a_name_and_not_for_a_comment():

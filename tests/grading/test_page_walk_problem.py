@@ -1,7 +1,10 @@
+import nbformat
 import pytest
+from nbclient import NotebookClient
+from small_exercise import EXERCISE
 
 from nooks_lab.grading.problems import driven_walk, page_walk
-from nooks_lab.grading.problems.facts import WrongAnswer
+from nooks_lab.grading.problems.facts import NotWrittenYet, WrongAnswer
 from nooks_lab.machine.paging import PF_WRITE, RW, A, P, PageFault, PageWalker
 
 
@@ -123,3 +126,84 @@ def test_faults_end_in_an_oops_with_the_right_code(capsys):
     assert [line[-4:] for line in lines[:2]] == ["0000", "0002"]
     assert "error code 0003; the store has not landed" in lines[3]
     assert lines[4].endswith("the store has landed")
+
+
+class Stub:
+    def walk(self, words, cr3, cr0, address, write):
+        raise NotImplementedError
+
+
+class Silent:
+    def walk(self, words, cr3, cr0, address, write):
+        return None
+
+
+class AllFaults:
+    def walk(self, words, cr3, cr0, address, write):
+        raise PageFault(address, 0)
+
+
+class NeverDirty(PageWalker):
+    """Sets no dirty bit, so that a store never gets through."""
+
+    def walk(self, words, cr3, cr0, address, write):
+        return super().walk(words, cr3, cr0, address, False)
+
+
+def test_a_stub_is_named_even_where_an_answer_calls_it():
+    def table_index(address):
+        raise NotImplementedError
+
+    with pytest.raises(NotWrittenYet, match=r"^not written yet: .*table_index "):
+        page_walk.check_indices(
+            lambda a: a >> 22, lambda a: table_index(a) & 0x3FF, lambda a: a & 0xFFF, seed=1
+        )
+
+
+@pytest.mark.parametrize("check", [page_walk.check_walk, driven_walk.check_driver, driven_walk.check_faults])
+def test_a_walk_that_is_a_stub_is_named_by_every_check(check):
+    with pytest.raises(NotWrittenYet, match=r"^not written yet: Stub\.walk "):
+        check(Stub(), seed=1)
+
+
+@pytest.mark.parametrize("check", [driven_walk.check_driver, driven_walk.check_faults])
+@pytest.mark.parametrize(
+    ("walker", "sentence"),
+    [(Silent(), "the walk returned None"), (AllFaults(), r"does not run on this walk \(page fault at")],
+)
+def test_a_walk_on_which_the_kernel_does_not_boot_is_one_sentence(check, walker, sentence):
+    with pytest.raises(WrongAnswer, match=sentence) as caught:
+        check(walker, seed=1)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_walk_that_stops_the_cpu_is_one_sentence():
+    with pytest.raises(WrongAnswer, match="does not run on this walk"):
+        driven_walk.check_driver(NeverDirty(), seed=1)
+
+
+def test_a_notebook_shows_the_message_and_none_of_the_checks_own_frames():
+    with pytest.raises(WrongAnswer) as caught:
+        page_walk.check_walk(Eager(), seed=3)
+    assert caught.value._render_traceback_() == [str(caught.value)]
+
+
+def test_run_all_of_the_unsolved_exercise_says_in_one_line_each_what_is_to_be_written():
+    notebook = nbformat.read(EXERCISE, as_version=4)
+    NotebookClient(notebook, kernel_name="python3", allow_errors=True).execute()
+    said = {
+        cell.id: "\n".join(output.traceback)
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        if output.output_type == "error"
+    }
+    assert {name: line.split(" (")[0] for name, line in said.items()} == {
+        "check-indices": "not written yet: directory_index",
+        "check-reads": "not written yet: translate_read",
+        "check-rights": "not written yet: check_access",
+        "check-walk": "not written yet: MyWalker.walk",
+        "check-walk-again": "not written yet: MyWalker.walk",
+        "check-driver": "not written yet: MyWalker.walk",
+        "check-faults": "not written yet: MyWalker.walk",
+    }
+    assert not any("\n" in line for line in said.values())

@@ -1,9 +1,11 @@
+from dataclasses import replace
 from io import BytesIO
 from itertools import combinations
 
 import pytest
 
 from nooks_lab.views import domains
+from nooks_lab.views.domains import ObjectShot
 
 
 def test_natively_the_kernel_holds_every_module(native):
@@ -52,3 +54,19 @@ def test_a_picture_is_a_pure_function_of_its_snapshot(isolated):
     domains.draw(isolated).savefig(first, format="png")
     domains.draw(isolated).savefig(second, format="png")
     assert first.getvalue() == second.getvalue()
+
+
+def test_the_list_of_writable_pages_stands_beside_the_shared_objects(isolated):
+    (ax,) = domains.draw_ownership(isolated).axes
+    listed = next(text for text in ax.texts if text.get_text().startswith("writable pages"))
+    shared = next(text for text in ax.texts if text.get_text() == "irqaction")
+    assert abs(listed.get_position()[1] - shared.get_position()[1]) < 0.5
+    assert listed.get_position()[0] > shared.get_position()[0]
+
+
+def test_many_shared_objects_need_no_more_room_for_the_list(isolated):
+    (domain,) = isolated.domains
+    many = tuple(ObjectShot(f"kind {number}", 0xC0006000 + number, 0, "explicit") for number in range(8))
+    listed = replace(isolated, domains=(replace(domain, objects=many),))
+    bare = replace(isolated, domains=(replace(domain, objects=many, writable={}),))
+    assert domains.draw_ownership(listed).get_figheight() == domains.draw_ownership(bare).get_figheight()

@@ -65,11 +65,67 @@ def test_under_nooks_no_store_to_the_kernel_lands():
             assert (isolated is Rights.NOT_MAPPED) == (natively is Rights.NOT_MAPPED), target.name
 
 
-def test_the_control_follows_its_choice(lab):
-    choice, text, picture = wild_store(lab).children
-    choice.value = lab.kernel.variable("jiffies")
-    assert "the store lands" in text.value
-    before = picture.value
-    choice.value = 0
-    assert "error code 0002" in text.value
-    assert picture.value != before
+class Control:
+    """The control's parts."""
+
+    def __init__(self, lab):
+        inputs, self.text, self.picture = wild_store(lab).children
+        self.choice, self.field = inputs.children
+
+
+@pytest.fixture
+def control(lab):
+    return Control(lab)
+
+
+def test_the_control_answers_nothing_before_it_is_asked(control):
+    assert control.choice.label == "choose a target ..."
+    assert control.text.value == ""
+    assert control.picture.layout.display == "none"
+
+
+def test_the_control_follows_its_choice(lab, control):
+    control.choice.value = f"{lab.kernel.variable('jiffies'):08x}"
+    assert "the store lands" in control.text.value
+    assert control.picture.layout.display is None
+    before = control.picture.value
+    control.choice.value = "00000000"
+    assert control.field.value == "00000000"
+    assert "error code 0002" in control.text.value
+    assert control.picture.value != before
+    control.choice.value = ""
+    assert (control.field.value, control.text.value, control.picture.value) == ("", "", b"")
+
+
+@pytest.mark.parametrize("spelling", ["{:08x}", "0x{:x}", " {:08X} ", "0X{:X}"])
+def test_an_address_is_answered_as_its_target_is(lab, control, spelling):
+    address = lab.kernel.variable("jiffies")
+    control.choice.value = f"{address:08x}"
+    verdict, picture = control.text.value, control.picture.value
+    control.choice.value = ""
+    control.field.value = spelling.format(address)
+    assert (control.text.value, control.picture.value) == (verdict, picture)
+    assert "jiffies" in control.choice.label
+
+
+def test_an_address_that_is_no_target_leaves_the_choice_open(lab, control):
+    control.choice.value = "00000000"
+    control.field.value = "c0123456"
+    assert control.choice.label == "choose a target ..."
+    assert ending(answer(lab, 0xC0123456)[0][1]) in control.text.value
+    control.field.value = "ffffffff"
+    assert "error code 0002" in control.text.value
+    control.field.value = ""
+    assert control.text.value == ""
+
+
+@pytest.mark.parametrize("text", ["jiffies", "0x", "-1", "1c0123456", "c0_12", "c0 12", "<b>", "٣"])
+def test_what_is_no_address_is_told_in_one_sentence(control, text):
+    control.choice.value = "00000000"
+    control.field.value = text
+    assert control.text.value.startswith("<b>This is no address: ")
+    assert control.text.value.count(".") == 1
+    assert control.choice.label == "choose a target ..."
+    assert control.picture.layout.display == "none"
+    control.choice.value = "00000000"
+    assert "error code 0002" in control.text.value

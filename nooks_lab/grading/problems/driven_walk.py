@@ -5,11 +5,11 @@ import random
 from collections.abc import Iterator
 
 import nooks_lab as nl
-from nooks_lab.grading.problems.facts import Fact, report, show_word
+from nooks_lab.grading.problems.facts import Fact, WrongAnswer, report, show_word, stubs_named
 from nooks_lab.kernel.kernel import TaskDied
 from nooks_lab.lab import MAC
 from nooks_lab.machine.memory import PAGE_MASK, PAGE_SIZE
-from nooks_lab.machine.paging import CR0_WP, RW, A, D, PageWalker, Walker
+from nooks_lab.machine.paging import CR0_WP, RW, A, D, PageFault, PageWalker, Walker
 
 PEER_MAC = bytes.fromhex("00d0b7112233")
 
@@ -25,15 +25,30 @@ _PEEK = bytes.fromhex("8b442404 8b00 c3")
 _Answers = Iterator[tuple[str, str]]
 
 
+class _Named:
+    """A student's walk for the CPU to call; if it is still a stub or returns nothing, the check says so."""
+
+    def __init__(self, walker: Walker) -> None:
+        self._walker = walker
+
+    def walk(self, words: memoryview, cr3: int, cr0: int, address: int, write: bool) -> int:
+        with stubs_named():
+            entry = self._walker.walk(words, cr3, cr0, address, write)
+        # A student's code is not type-checked.
+        if entry is None:
+            raise WrongAnswer("the walk returned None: is a return missing?")
+        return entry
+
+
 def check_driver(walker: Walker, *, seed: int) -> None:
     """Boot on the walk, load e1000, pass frames both ways, and look at the A and D bits it left.
 
     Raises
     ------
     WrongAnswer
-        With the facts marked against a run on the built-in walk.
+        With the facts marked against a run on the built-in walk, or why there are none.
     """
-    _compare(_drive(walker, seed), _drive(PageWalker(), seed))
+    _compare(_drive(_Named(walker), seed), _drive(PageWalker(), seed))
 
 
 def check_faults(walker: Walker, *, seed: int) -> None:
@@ -42,14 +57,20 @@ def check_faults(walker: Walker, *, seed: int) -> None:
     Raises
     ------
     WrongAnswer
-        With the facts marked against a run on the built-in walk.
+        With the facts marked against a run on the built-in walk, or why there are none.
     """
-    _compare(_fault(walker, seed), _fault(PageWalker(), seed))
+    _compare(_fault(_Named(walker), seed), _fault(PageWalker(), seed))
 
 
 def _compare(got: _Answers, expected: _Answers) -> None:
     # One machine at a time: each reserves a gigabyte of address space.
-    answers, right = list(got), list(expected)
+    try:
+        answers = list(got)
+    except (PageFault, RuntimeError) as error:
+        raise WrongAnswer(
+            f"the machine does not run on this walk ({error}): make the checks of step 4 pass first"
+        ) from error
+    right = list(expected)
     report([Fact(what, answer, known) for (what, answer), (_, known) in zip(answers, right, strict=True)])
 
 

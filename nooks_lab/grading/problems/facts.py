@@ -5,9 +5,10 @@ reference solution on a seed that the student does not know.
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from traceback import walk_tb
 from typing import Any
 
 from nooks_lab.machine.paging import PageFault
@@ -15,6 +16,42 @@ from nooks_lab.machine.paging import PageFault
 
 class WrongAnswer(AssertionError):  # noqa: N818 - the student's word
     """Facts that are not as they should be, marked line by line."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Show the message alone in a notebook: the frames are those of the check, not the student's."""
+        return [str(self)]
+
+
+class NotWrittenYet(WrongAnswer):
+    """A stub of the exercise was called.
+
+    Parameters
+    ----------
+    name : str
+        The function or method that is still a stub.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"not written yet: {name} (put your code where NotImplementedError is raised, "
+            "run that cell, then this one)"
+        )
+
+
+@contextmanager
+def stubs_named() -> Iterator[None]:
+    """Say of a stub that it is one.
+
+    Raises
+    ------
+    NotWrittenYet
+        In place of the stub's NotImplementedError, which has no more to say than where it was raised.
+    """
+    try:
+        yield
+    except NotImplementedError as error:
+        *_, (frame, _line) = walk_tb(error.__traceback__)
+        raise NotWrittenYet(frame.f_code.co_qualname) from error
 
 
 @dataclass(frozen=True)
@@ -41,8 +78,13 @@ def attempt(call: Callable[[], Any], show: Callable[[Any], str]) -> str:
     """Call a student's function and return its result, or its page fault, as text.
 
     What the function itself prints goes to standard error, which no grader compares.
+
+    Raises
+    ------
+    NotWrittenYet
+        When the function, or one that it calls, is still a stub.
     """
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(sys.stderr), stubs_named():
         try:
             result = call()
         except PageFault as fault:
