@@ -52,7 +52,6 @@ class Interposition:
         self._object_gates: dict[int, list[tuple[str, int]]] = {}
         self._delayed: list[tuple[Delayed, int, tuple[int, ...]]] = []
         self._numbers: dict[str, int] = {}
-        self.returning = False
         self.kernel_gates = {name: self._make_kernel_gate(each) for name, each in KERNEL_WRAPPERS.items()}
 
     # Kernel wrappers: XPC on entry, checks, body
@@ -127,14 +126,6 @@ class Interposition:
     def run_kernel_calls(self, domain: Domain) -> None:
         """Run the extension-domain queue."""
         self._run(domain, self._nooks.queues(domain).kernel_calls)
-
-    def run_at_return(self, domain: Domain) -> None:
-        """Run the extension-domain queue when the extension returns to the kernel that called it."""
-        outer, self.returning = self.returning, True
-        try:
-            self.run_kernel_calls(domain)
-        finally:
-            self.returning = outer
 
     def defer_extension_call(self, domain: Domain, name: str, *arguments: int) -> None:
         """Have something done before the extension next runs; the same call waits only once."""

@@ -83,7 +83,7 @@ class Nooks:
         self.sk_buff = StructCopy(kernel.types, kernel.memory, "sk_buff", SK_BUFF_WRITABLE)
         self.interposition.add_delayed("copy back net_device", self._copy_back_device, 1)
         self.interposition.add_delayed("refresh net_device", self._refresh_device, 1)
-        self.xpc.run_at_return = self.interposition.run_at_return
+        self.xpc.run_kernel_calls = self.interposition.run_kernel_calls
         self.xpc.run_extension_calls = self.interposition.run_extension_calls
         self.xpc.on_left = self.recovery.left
         hooks = kernel.hooks
@@ -163,8 +163,8 @@ class Nooks:
         device = self.tracker.find(domain, "net_device", extension)
         if device is not None:
             self.net_device.to_kernel(device.kernel, device.extension)
-            if not self.interposition.returning:
-                # A full queue has run in the middle of the call, and the extension may go on writing.
+            if self.xpc.tasks_in(domain):
+                # Somebody is still in the extension, and may go on writing.
                 self.copy_back_later(domain, device)
 
     def refresh_later(self, domain: Domain, device: TrackedObject) -> None:

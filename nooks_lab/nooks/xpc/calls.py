@@ -63,7 +63,7 @@ class Xpc:
 
     Attributes
     ----------
-    run_at_return, run_extension_calls : callable (domain)
+    run_kernel_calls, run_extension_calls : callable (domain)
         Run a domain's deferred calls into the kernel, and into the extension; in the kernel's domain.
     on_left : callable (domain)
         Told when a task has left a failed domain.
@@ -76,7 +76,7 @@ class Xpc:
         self._clock = kernel.machine.clock
         self._frames: dict[int, list[Frame]] = {}
         self.entered_from: Domain | None = None
-        self.run_at_return: Callable[[Domain], None] = _nothing
+        self.run_kernel_calls: Callable[[Domain], None] = _nothing
         self.run_extension_calls: Callable[[Domain], None] = _nothing
         self.on_left: Callable[[Domain], None] = _nothing
         self.livelock_cycles = LIVELOCK_CYCLES
@@ -167,7 +167,7 @@ class Xpc:
                 domain.release_stack(pid)
             if domain.failed:
                 self.on_left(domain)
-        self.guarded(domain, lambda: self.run_at_return(domain))
+        self.guarded(domain, lambda: self.run_kernel_calls(domain))
         return result
 
     def guarded(self, domain: Domain, body: Callable[[], T]) -> T:
