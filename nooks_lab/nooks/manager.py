@@ -1,6 +1,7 @@
 """The isolation manager: joins the four functions at the kernel's hook points (paper, section 3.2)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from nooks_lab.kernel.errno import EIO
@@ -239,17 +240,19 @@ class Nooks:
         LookupError
             When no such extension is isolated.
         """
-        domain = self._domain_of.get(name)
-        if domain is None:
-            there = ", ".join(sorted(self._domain_of)) or "none"
-            raise LookupError(f"no extension {name!r} runs in a domain; there are: {there}")
+        domain = self.domain_with(name)
         self.kernel.execution.system_call(lambda: self.fail(domain, reason))
 
     # The loader
 
-    def place_in(self, domain: Domain | None) -> None:
-        """Where the next module is placed: in a domain that exists, or in one of its own."""
-        self._placing = domain
+    @contextmanager
+    def placing_in(self, domain: Domain | None) -> Iterator[None]:
+        """Within, a module is loaded into a domain that exists, as drivers are that stack on each other."""
+        outer, self._placing = self._placing, domain
+        try:
+            yield
+        finally:
+            self._placing = outer
 
     def new_domain(self, name: str) -> Domain:
         """Make a protection domain.
@@ -269,7 +272,9 @@ class Nooks:
         return domain
 
     def _module_placed(self, module: Module) -> None:
-        domain, self._placing = self._placing, None
+        domain = self._placing
+        if domain is not None and domain.failed:
+            raise ModuleError(f"module {module.name}: domain {domain.name} has failed")
         if domain is None:
             try:
                 domain = self.new_domain(module.name)
@@ -315,8 +320,22 @@ class Nooks:
         domain.destroy()
 
     def domain_of(self, module: str) -> Domain | None:
-        """Return the domain that a module runs in."""
+        """Return the domain that a module runs in, or None."""
         return self._domain_of.get(module)
+
+    def domain_with(self, module: str) -> Domain:
+        """Return the domain that a module runs in.
+
+        Raises
+        ------
+        LookupError
+            When no such extension is isolated.
+        """
+        domain = self._domain_of.get(module)
+        if domain is None:
+            there = ", ".join(sorted(self._domain_of)) or "none"
+            raise LookupError(f"no extension {module!r} runs in a domain; there are: {there}")
+        return domain
 
     def forget_modules(self, names: Iterable[str]) -> None:
         """Modules of a failed domain are gone; their names are free for successors."""
