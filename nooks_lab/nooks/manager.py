@@ -28,6 +28,7 @@ from nooks_lab.nooks.wrappers.copies import (
 )
 from nooks_lab.nooks.xpc.calls import ExtensionFault, Xpc
 from nooks_lab.nooks.xpc.deferred import DEFAULT_BATCH, DeferredCalls
+from nooks_lab.nooks.xpc.shadow import Shadows
 
 DOMAIN_PAGES = 32
 """What a new domain takes at most: page tables, the page tracker's tables, a stack, the first heap pages."""
@@ -68,6 +69,7 @@ class Nooks:
         self._domain_of: dict[str, Domain] = {}
         self._queues: dict[int, DeferredCalls] = {}
         self._placing: Domain | None = None
+        self.shadows = Shadows(self)
         self.interposition = Interposition(self)
         self.entry_point = self.interposition.entry_point
         self.object_entry_point = self.interposition.object_entry_point
@@ -84,8 +86,9 @@ class Nooks:
         self.sk_buff = StructCopy(kernel.types, kernel.memory, "sk_buff", SK_BUFF_WRITABLE)
         self.interposition.add_delayed("copy back net_device", self._copy_back_device, 1)
         self.interposition.add_delayed("refresh net_device", self._refresh_device, 1)
-        self.xpc.run_kernel_calls = self.interposition.run_kernel_calls
-        self.xpc.run_extension_calls = self.interposition.run_extension_calls
+        self.xpc.entering = self._entering
+        self.xpc.at_kernel_call = self.shadows.to_kernel
+        self.xpc.at_return = self._returned
         self.xpc.on_left = self.recovery.left
         hooks = kernel.hooks
         hooks.page_table_changed = self._page_table_changed
@@ -182,6 +185,19 @@ class Nooks:
         head, end, _ = packet.detail
         domain.revoke(head, end - head)
         domain.heap.free(packet.extension)
+
+    # What happens in the kernel's domain before and after an extension runs
+
+    def _entering(self, domain: Domain) -> None:
+        if self.xpc.tasks_in(domain):
+            # It is entered once more, from an interrupt perhaps: what it has put into its shadows comes first.
+            self.shadows.to_kernel(domain)
+        self.interposition.run_extension_calls(domain)
+        self.shadows.to_extension(domain)
+
+    def _returned(self, domain: Domain) -> None:
+        self.shadows.to_kernel(domain)
+        self.interposition.run_kernel_calls(domain)
 
     # Calls and failures
 
@@ -287,7 +303,7 @@ class Nooks:
         self, module: Module, name: str, address: int | None, provider: Module | None
     ) -> int | None:
         if provider is None:
-            return self.interposition.bind(module, name, address)
+            return self.interposition.bind(module, name, address, self._domain_of[module.name])
         if self._domain_of[module.name] is not self._domain_of.get(provider.name):
             raise ModuleError(f"module {module.name}: no wrapper for {name} of module {provider.name}")
         return address
@@ -316,6 +332,7 @@ class Nooks:
         """End a domain: nothing is synchronised with it any more, and its memory is free."""
         self.domains.remove(domain)
         self._queues.pop(domain.number).destroy()
+        self.shadows.forget(domain)
         self.tracker.dismiss(domain)
         domain.destroy()
 
