@@ -191,7 +191,7 @@ class _Row:
     def label(self) -> str:
         """What the line between both sides stands for."""
         if self.relation == "copy":
-            return "copy" if self.transfer == "copy" else "copy + map"
+            return "copy" if self.transfer == "copy" else "copy+map"
         return "mapped" if self.transfer == "map" else self.transfer
 
     @property
