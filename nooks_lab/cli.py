@@ -149,9 +149,7 @@ def extensions(as_json: AsJson = False) -> None:
 def wrappers(
     headers: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[HEADER]...", help="As linux/skbuff.h; all of the kernel's if none is given."
-        ),
+        typer.Argument(metavar="HEADER", help="As linux/skbuff.h; all of the kernel's if none is given."),
     ] = None,
     struct: Annotated[
         list[str] | None, typer.Option(help="Also wrap this struct's function pointers; repeatable.")
