@@ -17,6 +17,7 @@ import typer
 
 if TYPE_CHECKING:
     from nooks_lab.lab import Lab
+    from nooks_lab.nooks.recovery.policy import Policy
 
 USER_ERROR = 2
 _FIGURES = (".png", ".svg", ".pdf")
@@ -34,6 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+PolicyFile = Annotated[Path | None, typer.Option(help="What recovery does, for each extension (TOML).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -75,18 +77,27 @@ def demo(
     figure: Annotated[
         Path | None, typer.Option(help="Draw domains and page rights into this file (.png, .svg, .pdf).")
     ] = None,
+    policy: PolicyFile = None,
 ) -> None:
     """Run the same faulty driver natively and under Nooks, side by side."""
     from nooks_lab.demo import demo as run_demo
     from nooks_lab.demo import show
 
-    result = run_demo(extension, seed, None if figure is None else _draw_into(figure))
+    look = None if figure is None else _draw_into(figure)
+    result = run_demo(extension, seed, look, _read_policy(policy))
     if as_json:
         _print_json(result.to_json())
     else:
         _print(show(result))
         if figure is not None:
             _print(f"The picture is in {figure}.")
+
+
+def _read_policy(path: Path | None) -> "Policy | None":
+    from nooks_lab.extensions import CLASSES
+    from nooks_lab.nooks.recovery.policy import read_policy
+
+    return None if path is None else read_policy(path, CLASSES)
 
 
 def _draw_into(figure: Path) -> Callable[["Lab"], None]:
@@ -187,11 +198,12 @@ def try_(
     device: Annotated[str, typer.Option(help="The device it drives.")],
     native: Annotated[bool, typer.Option("--native", help="Without Nooks.")] = False,
     as_json: AsJson = False,
+    policy: PolicyFile = None,
 ) -> None:
     """Compile your own driver, load it, run that device's workload, and say what happened."""
     from nooks_lab.trial import read_driver, try_driver
 
-    trial = try_driver(read_driver(file), device, nooks=not native)
+    trial = try_driver(read_driver(file), device, nooks=not native, policy=_read_policy(policy))
     if as_json:
         _print_json(trial.to_json())
         return
@@ -291,6 +303,7 @@ def _is_users(error: Exception) -> bool:
     from nooks_lab.grading.metadata import NotebookError
     from nooks_lab.grading.reference import UnusableReference
     from nooks_lab.kernel.modules import ModuleError
+    from nooks_lab.nooks.recovery.policy import PolicyError
     from nooks_lab.nooks.wrappers.generator.headers import GeneratorError
     from nooks_lab.replay import CaptureError
     from nooks_lab.toolchain.compiler import CompileError
@@ -298,7 +311,9 @@ def _is_users(error: Exception) -> bool:
     from nooks_lab.trial import UnknownDevice
 
     programs = (CompileError, ElfError, ModuleError, UnknownExtension, UnknownDevice, CaptureError, DemoError)
-    return isinstance(error, (*programs, GeneratorError, NotebookError, UnusableReference, OSError))
+    return isinstance(
+        error, (*programs, PolicyError, GeneratorError, NotebookError, UnusableReference, OSError)
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:

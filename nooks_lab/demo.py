@@ -14,6 +14,7 @@ from nooks_lab import extensions
 from nooks_lab.faults.wild_store import wild_store
 from nooks_lab.lab import Lab
 from nooks_lab.machine.clock import CPU_HZ
+from nooks_lab.nooks.recovery.policy import Policy
 from nooks_lab.replay import Frame, Replay, read_capture, replay
 from nooks_lab.toolchain.elf import ObjectFile
 
@@ -103,7 +104,12 @@ def _traffic(traffic: Replay) -> dict[str, Any]:
     return {"outcome": traffic.outcome, "packets_sent": traffic.sent, "packets_lost": traffic.lost}
 
 
-def demo(extension: str, seed: int, look: Callable[[Lab], None] | None = None) -> Demo:
+def demo(
+    extension: str,
+    seed: int,
+    look: Callable[[Lab], None] | None = None,
+    policy: Policy | None = None,
+) -> Demo:
     """Load one faulty object into a native system and into one with Nooks, and replay the recorded traffic.
 
     Parameters
@@ -114,6 +120,8 @@ def demo(extension: str, seed: int, look: Callable[[Lab], None] | None = None) -
         Chooses the bug.
     look : callable (lab), optional
         Is shown the system with Nooks after the traffic, before it is switched off.
+    policy : Policy, optional
+        What recovery does there.
 
     Raises
     ------
@@ -126,28 +134,27 @@ def demo(extension: str, seed: int, look: Callable[[Lab], None] | None = None) -
     if not 0 <= seed < SEEDS:
         raise DemoError(f"the seed {seed} is not between 0 and {SEEDS - 1}")
     obj, frames = wild_store(seed), read_capture()
-    native = _run(obj, frames, nooks=False, look=None)
-    nooks = _run(obj, frames, nooks=True, look=look)
+    with nl.boot() as lab:
+        native = _run(lab, obj, frames, None)
+    with nl.boot(nooks=True, policy=policy) as lab:
+        nooks = _run(lab, obj, frames, look)
     return Demo(extension, seed, obj.sha256, native, nooks)
 
 
-def _run(
-    obj: ObjectFile, frames: tuple[Frame, ...], *, nooks: bool, look: Callable[[Lab], None] | None
-) -> Side:
-    with nl.boot(nooks=nooks) as lab:
-        lab.insmod(obj)
-        before = lab.dmesg()
-        traffic = replay(lab, frames)
-        if look is not None:
-            look(lab)
-        said = lab.dmesg().removeprefix(before)
-        if lab.nooks is None:
-            return Side(traffic, said)
-        recoveries = tuple(
-            RecoverySummary(recovery.trigger, recovery.ok, tuple(recovery.phases), recovery.leaked)
-            for recovery in lab.nooks.recoveries
-        )
-        return Side(traffic, said, recoveries, lab.nooks.xpc.total)
+def _run(lab: Lab, obj: ObjectFile, frames: tuple[Frame, ...], look: Callable[[Lab], None] | None) -> Side:
+    lab.insmod(obj)
+    before = lab.dmesg()
+    traffic = replay(lab, frames)
+    if look is not None:
+        look(lab)
+    said = lab.dmesg().removeprefix(before)
+    if lab.nooks is None:
+        return Side(traffic, said)
+    recoveries = tuple(
+        RecoverySummary(recovery.trigger, recovery.ok, tuple(recovery.phases), recovery.leaked)
+        for recovery in lab.nooks.recoveries
+    )
+    return Side(traffic, said, recoveries, lab.nooks.xpc.total)
 
 
 def show(demo: Demo) -> RenderableType:

@@ -12,7 +12,7 @@ from nooks_lab.lab import Lab
 from nooks_lab.replay import ADDRESS, DEVICE, NETMASK
 from nooks_lab.toolchain.elf import ObjectFile
 
-_CLASS_AND_DEVICE = {"e1000": ("network", "Intel 82540EM (PRO/1000 MT Desktop)")}
+_DEVICES = {"e1000": "Intel 82540EM (PRO/1000 MT Desktop)"}
 _NOOKS = re.compile(r"\bnooks_\w|\bCONFIG_NOOKS")
 _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*|(\"(?:\\.|[^\"\\])*\")", re.DOTALL)
 
@@ -76,7 +76,6 @@ def c_lines(text: str) -> int:
 def _row(name: str) -> ExtensionRow:
     obj = extensions.extension(name)
     texts = [path.read_text(encoding="utf-8") for path in _sources(name)]
-    kind, device = _CLASS_AND_DEVICE[name]
     # The module's own two functions are found by name, not through a pointer.
     entries = functions_given_away(obj) | {"init_module", "cleanup_module"} & obj.defined().keys()
     with nl.boot(nooks=True) as lab:
@@ -87,8 +86,8 @@ def _row(name: str) -> ExtensionRow:
         wrapped = [name for name, address in module.bindings.items() if exported.get(name) != address]
         return ExtensionRow(
             name,
-            kind,
-            device,
+            extensions.CLASSES[name],
+            _DEVICES[name],
             sum(map(c_lines, texts)),
             sum(bool(_NOOKS.search(line)) for text in texts for line in text.splitlines()),
             obj.sha256,

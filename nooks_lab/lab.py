@@ -14,6 +14,7 @@ from nooks_lab.machine.paging import Walker
 from nooks_lab.machine.peer import Peer
 from nooks_lab.machine.wire import Wire
 from nooks_lab.nooks.manager import Nooks
+from nooks_lab.nooks.recovery.policy import Policy, PolicyError, read_policy
 from nooks_lab.toolchain import compiler, elf
 from nooks_lab.toolchain.elf import ObjectFile
 
@@ -114,25 +115,42 @@ def make_machine(walker: Walker | None = None) -> Machine:
     return Machine(block_clock, tlb, walker)
 
 
-def boot(*, nooks: bool = False, walker: Walker | None = None, mac: bytes = MAC) -> Lab:
+def boot(
+    *,
+    nooks: bool = False,
+    policy: Policy | Path | None = None,
+    walker: Walker | None = None,
+    mac: bytes = MAC,
+) -> Lab:
     """Switch a PC on, with an 82540EM and a wire, and boot the kernel.
 
     Parameters
     ----------
     nooks : bool
         Isolate the extensions.
+    policy : Policy or Path, optional
+        What recovery does, for each extension; or a file that says so, in TOML.
     walker : Walker, optional
         The CPU's page walk, for instance a student's own.
     mac : bytes
         The NIC's station address, 6 bytes.
+
+    Raises
+    ------
+    PolicyError
+        When the policy cannot be used, or nobody would follow it.
     """
+    if isinstance(policy, Path):
+        policy = read_policy(policy, extensions.CLASSES)
+    if policy is not None and not nooks:
+        raise PolicyError("without Nooks nothing is recovered, so that there is no use for a policy")
     machine = make_machine(walker)
     nic = E1000(name="nic", device=3, irq=11, base=0xFEBC0000, mac=mac, negotiation=LINK_CYCLES)
     machine.plug(nic)
     peer = Peer("peer", machine.clock)
     wire = Wire(nic, peer)
     kernel = Kernel(machine)
-    return Lab(machine, kernel, nic, wire, peer, Nooks(kernel) if nooks else None)
+    return Lab(machine, kernel, nic, wire, peer, Nooks(kernel, policy) if nooks else None)
 
 
 def read_object_file(path: Path) -> ObjectFile:

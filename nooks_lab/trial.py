@@ -7,6 +7,7 @@ from typing import Any
 import nooks_lab as nl
 from nooks_lab import extensions
 from nooks_lab.lab import read_object_file
+from nooks_lab.nooks.recovery.policy import Policy
 from nooks_lab.replay import DEVICE, SYSTEM_ENDS, Replay, end_of, read_capture, replay
 from nooks_lab.toolchain.elf import ObjectFile
 
@@ -74,8 +75,13 @@ def read_driver(path: Path) -> ObjectFile:
     return read_object_file(path) if path.suffix == ".o" else extensions.build(path)
 
 
-def try_driver(obj: ObjectFile, device: str, *, nooks: bool) -> Trial:
+def try_driver(obj: ObjectFile, device: str, *, nooks: bool, policy: Policy | None = None) -> Trial:
     """Load a driver into a fresh system and replay the device's traffic through it.
+
+    Parameters
+    ----------
+    policy : Policy, optional
+        What recovery does; it needs Nooks.
 
     Raises
     ------
@@ -83,11 +89,13 @@ def try_driver(obj: ObjectFile, device: str, *, nooks: bool) -> Trial:
         When there is no such device.
     ModuleError, ElfError
         When the kernel refuses to load the driver.
+    PolicyError
+        When there is a policy without Nooks.
     """
     if device not in DEVICES:
         raise UnknownDevice(f"unknown device {device!r}; there are: {', '.join(DEVICES)}")
     frames = read_capture()
-    with nl.boot(nooks=nooks) as lab:
+    with nl.boot(nooks=nooks, policy=policy) as lab:
         before = lab.dmesg()
         outcome, end = "", ""
         traffic = None

@@ -8,6 +8,9 @@ from nooks_lab.toolchain.elf import ObjectFile
 _HERE = Path(__file__).parent
 DEFINES = ("__KERNEL__", "MODULE")
 
+CLASSES = {"e1000": "network"}
+"""The paper's class of each extension (table 3)."""
+
 
 class UnknownExtension(LookupError):  # noqa: N818 - the sentence is for the user
     """No extension of that name; the message lists those there are."""

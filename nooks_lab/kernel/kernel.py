@@ -368,4 +368,7 @@ class TaskDied(Exception):  # noqa: N818 - an event of the guest
         self.signal = signal
 
 
-__all__ = ["Hang", "Kernel", "KernelImage", "Panic", "TaskDied", "TripleFault", "kernel_image"]
+FATAL = (Panic, Hang, TripleFault)
+"""What ends the whole system, whatever was running."""
+
+__all__ = ["FATAL", "Hang", "Kernel", "KernelImage", "Panic", "TaskDied", "TripleFault", "kernel_image"]

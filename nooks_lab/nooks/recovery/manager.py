@@ -1,27 +1,21 @@
 """The recovery manager (paper, section 4.5): starts recoveries, runs their phases, keeps their records."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nooks_lab import extensions
-from nooks_lab.kernel.bug import KernelBug
-from nooks_lab.kernel.module import ModuleError
-from nooks_lab.kernel.sched import TaskKilled
-from nooks_lab.machine.paging import PageFault
+from nooks_lab.kernel.kernel import FATAL
 from nooks_lab.nooks.isolation.domain import Domain
 from nooks_lab.nooks.recovery import phases
 from nooks_lab.nooks.recovery.agent import RecoveryAgent
 from nooks_lab.nooks.recovery.phases import FIRST, PHASES, Phase
 from nooks_lab.nooks.recovery.record import Recovery
 from nooks_lab.nooks.recovery.storm import StormDetector
-from nooks_lab.nooks.xpc.calls import ExtensionFault
 from nooks_lab.toolchain.elf import ObjectFile
 
 if TYPE_CHECKING:
     from nooks_lab.nooks.manager import Nooks
-
-GUEST_EVENTS = (TaskKilled, ExtensionFault, PageFault, KernelBug, ModuleError)
-"""What may end the agent's task."""
 
 
 class RecoveryManager:
@@ -59,11 +53,19 @@ class RecoveryManager:
         """Tell whether a domain is being recovered."""
         return any(recovery.domain is domain for recovery in self.running)
 
+    def begun(self, extension: str) -> int:
+        """Return how many recoveries of an extension have begun since boot."""
+        return sum(each.extension == extension for each in (*self.done, *self.running))
+
     def left(self, domain: Domain) -> None:
-        """A task has left a failed domain; the last one ends a domain that recovery had to leave behind."""
+        """A task has left a failed domain; the last one ends a domain that recovery had to leave behind.
+
+        A task of its own does that: the wrapper that the last one comes back to still has to do with the domain.
+        """
         if domain in self.lingering and not self._nooks.xpc.tasks_in(domain):
             self.lingering.remove(domain)
-            self._nooks.dissolve(domain)
+            reaper = self._nooks.kernel.start("nooks-reaper", lambda: self._nooks.dissolve(domain))
+            reaper.detached = True
 
     def replacement(self, name: str) -> ObjectFile:
         """Return the object of an extension that takes another's place."""
@@ -93,44 +95,58 @@ class RecoveryManager:
             modules=self._nooks.loaded(domain),
         )
         earlier = [each for each in self.done if each.extension == domain.name]
-        recovery.while_starting = any(each.extension == domain.name for each in self.running)
+        recovery.while_starting = any(each.successor is domain for each in self.running)
         self.running.append(recovery)
         self._run(recovery, FIRST)
-        agent = kernel.start("nooks-agent", lambda: self._agent(recovery, earlier))
-        agent.detached = True
+        try:
+            agent = kernel.start("nooks-agent", lambda: self._agent(recovery, earlier))
+        except MemoryError as short:
+            # Nothing can be done now; whoever unloads the extension by hand has it released.
+            self._disable(recovery, str(short))
+            self._masked[domain.number] = recovery.lines
+            self._end(recovery)
+        else:
+            agent.detached = True
 
     def _agent(self, recovery: Recovery, earlier: list[Recovery]) -> None:
-        """The agent's task.  It may die of what it does; then the extension is disabled, and all is released."""
-        left = list(self._order)
-        try:
-            self._decide(recovery, earlier)
-            while left:
-                self._run(recovery, left.pop(0))
-        except GUEST_EVENTS as death:
-            self._disable(recovery, f"the agent died: {death}")
-            for phase in left:
-                self._run(recovery, phase)
-        recovery.domain = None
-        self.running.remove(recovery)
-        self.done.append(recovery)
-        if recovery.ok:
-            self._nooks.kernel.log(f"nooks: {recovery.extension} recovered\n")
+        """The agent's task.  It may die of what it does; then the extension is disabled, and all is released.
 
-    def _decide(self, recovery: Recovery, earlier: list[Recovery]) -> None:
+        What a dead agent leaves undone is done as its task exits, as a kernel cleans up behind a process.
+        """
+        alive = self._survives(recovery, "deciding", lambda: self.agent.decide(recovery, earlier))
+        for phase in self._order:
+            alive &= self._survives(recovery, phase.name, partial(self._run, recovery, phase))
+        if not alive:
+            phases.clear_away(self._nooks, recovery)
+        self._end(recovery)
+
+    def _survives(self, recovery: Recovery, doing: str, work: Callable[[], None]) -> bool:
+        """Do a part of the agent's work; False when the agent died of it, and the extension is disabled."""
         try:
-            self.agent.decide(recovery, earlier)
-        except GUEST_EVENTS:
+            work()
+        except FATAL:
             raise
-        except Exception as failure:  # noqa: BLE001 - the agent is a user's program: whatever it dies of
-            self._disable(recovery, f"the agent failed: {failure}")
+        except Exception as death:  # noqa: BLE001 - the agent is a user's program: whatever it dies of
+            self._disable(recovery, f"the agent died ({doing}): {phases.words(death)}")
+            return False
+        return True
 
     def _disable(self, recovery: Recovery, reason: str) -> None:
         recovery.restart = recovery.ok = False
         recovery.decisions.append(f"{recovery.extension} is disabled: {reason}")
         self._nooks.kernel.log(f"nooks: {recovery.decisions[-1]}\n")
 
+    def _end(self, recovery: Recovery) -> None:
+        recovery.domain = recovery.successor = None
+        self.running.remove(recovery)
+        self.done.append(recovery)
+        if recovery.ok:
+            self._nooks.kernel.log(f"nooks: {recovery.extension} recovered\n")
+
     def _run(self, recovery: Recovery, phase: Phase) -> None:
         clock = self._nooks.kernel.machine.clock
         begun = clock.now
-        phase.work(self._nooks, recovery)
-        recovery.phases.append((phase.name, clock.now - begun))
+        try:
+            phase.work(self._nooks, recovery)
+        finally:
+            recovery.phases.append((phase.name, clock.now - begun))

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nooks_lab.extensions import UnknownExtension
+from nooks_lab.kernel.kernel import FATAL
 from nooks_lab.kernel.module import Module, ModuleError
 from nooks_lab.kernel.sched import TASK_INTERRUPTIBLE, TASK_RUNNING, Thread
 from nooks_lab.machine.pci import COMMAND, COMMAND_MASTER
@@ -11,6 +13,7 @@ from nooks_lab.nooks.isolation.domain import Domain
 from nooks_lab.nooks.recovery.record import Recovery
 from nooks_lab.nooks.tracking.object_types import TYPES
 from nooks_lab.nooks.xpc.calls import ExtensionFault
+from nooks_lab.toolchain.compiler import CompileError
 from nooks_lab.toolchain.elf import ElfError
 
 if TYPE_CHECKING:
@@ -130,33 +133,69 @@ def reload(nooks: "Nooks", recovery: Recovery) -> None:
     fresh: list[Module] = []
     # A module that stacks on others and fails in its init is left out: its own loader has been told.
     for module in (each for each in recovery.modules if each.init_result == 0):
-        problem = _start_again(nooks, module, fresh)
+        problem = _start_again(nooks, recovery, module, fresh)
         if problem:
-            recovery.decisions.append(f"{module.name} disabled: {problem}")
-            nooks.kernel.log(f"nooks: {recovery.decisions[-1]}\n")
-            for loaded in reversed(fresh):
-                nooks.kernel.modules.unload(loaded)
+            _give_up(nooks, recovery, fresh, f"{module.name} disabled: {problem}")
             return
     if not fresh:
+        recovery.restart = False
         return
-    for step in nooks.recovery.scripts.get(recovery.extension, []):
-        step()
-    domain = nooks.domain_of(fresh[0].name)
-    recovery.ok = domain is not None and not domain.failed
+    problem = _start_up(nooks, recovery, fresh[0].name)
+    domain = recovery.successor
+    # One that has failed in the script has a recovery of its own.
+    if problem and domain is not None and not domain.failed:
+        _give_up(nooks, recovery, fresh, f"{fresh[0].name} disabled: {problem}")
+    alive = domain is not None and domain in nooks.domains and not domain.failed
+    recovery.ok = recovery.restart and alive
 
 
-def _start_again(nooks: "Nooks", old: Module, fresh: list[Module]) -> str:
+def _start_up(nooks: "Nooks", recovery: Recovery, name: str) -> str:
+    """Run the start-up script, which a module that replaces another inherits; returns what went wrong."""
+    script = nooks.recovery.scripts.get(recovery.extension, [])
+    if script:
+        nooks.recovery.scripts.setdefault(name, script)
+    for step in script:
+        try:
+            result = step()
+        except FATAL:
+            raise
+        except Exception as death:  # noqa: BLE001 - the script is a user's program: whatever it dies of
+            return f"its start-up script died: {words(death)}"
+        if isinstance(result, int) and result < 0:
+            return f"its start-up script returned {result}"
+    return ""
+
+
+def words(death: Exception) -> str:
+    """Return what a program died of, in one line."""
+    text = str(death).partition("\n")[0]
+    return text or type(death).__name__
+
+
+def _give_up(nooks: "Nooks", recovery: Recovery, fresh: list[Module], decision: str) -> None:
+    """Unload what was started again so far."""
+    recovery.restart = False
+    recovery.decisions.append(decision)
+    nooks.kernel.log(f"nooks: {decision}\n")
+    for module in reversed(fresh):
+        nooks.kernel.modules.unload(module)
+
+
+def _start_again(nooks: "Nooks", recovery: Recovery, old: Module, fresh: list[Module]) -> str:
     """Load one module and call its init; returns what went wrong, or an empty string."""
     modules, rule = nooks.kernel.modules, nooks.policy.of(old.name)
-    name, obj = old.name, old.object
-    if rule.action == "replace":
-        name, obj = rule.replacement, nooks.recovery.replacement(rule.replacement)
     try:
-        with nooks.placing_in(nooks.domain_of(fresh[0].name) if fresh else None):
-            module = modules.load(name, obj, {**old.parameters, **rule.parameters})
-    except (ModuleError, ElfError) as error:
-        return str(error)
+        if rule.action == "replace":
+            # The other's parameters mean nothing to the module that takes its place.
+            name, obj, given = rule.replacement, nooks.recovery.replacement(rule.replacement), rule.parameters
+        else:
+            name, obj, given = old.name, old.object, {**old.parameters, **rule.parameters}
+        with nooks.placing_in(recovery.successor):
+            module = modules.load(name, obj, given)
+    except (ModuleError, ElfError, CompileError, UnknownExtension) as error:
+        return str(error).partition("\n")[0]
     fresh.append(module)
+    recovery.successor = nooks.domain_of(name)
     result = modules.init(module)
     return f"its init returned {result}" if result else ""
 
@@ -164,21 +203,40 @@ def _start_again(nooks: "Nooks", old: Module, fresh: list[Module]) -> str:
 def release_device_memory(nooks: "Nooks", recovery: Recovery) -> None:
     """Only now, with the device reset by its new driver, release what it could reach; then its interrupts."""
     domain = recovery.failed_domain
-    if not recovery.ok:
+    # Unless the reload is still to come: then the device runs on, into memory that is free.
+    if recovery.ok or not recovery.restart:
         stop_dma(nooks, domain)
     release(nooks, domain, device_types())
     recovery.leaked = len(nooks.tracker.objects(domain))
+    _end_domain(nooks, recovery, domain)
+    unmask_lines(nooks, recovery.lines)
+    recovery.lines = []
+
+
+def _end_domain(nooks: "Nooks", recovery: Recovery, domain: Domain) -> None:
     if nooks.xpc.tasks_in(domain):
         nooks.kernel.log(f"nooks: a task sleeps on in {recovery.extension}; its domain stays\n")
         nooks.recovery.lingering.append(domain)
     else:
         nooks.dissolve(domain)
-    unmask_lines(nooks, recovery.lines)
-    recovery.lines = []
+
+
+def clear_away(nooks: "Nooks", recovery: Recovery) -> None:
+    """Do what is left of the phases when the agent has died in one of them: nothing of the extension stays."""
+    domain, successor = recovery.failed_domain, recovery.successor
+    if successor is not None and successor in nooks.domains and not successor.failed:
+        for module in reversed(nooks.loaded(successor)):
+            nooks.kernel.modules.unload(module)
+    if domain not in nooks.domains:
+        return
+    unload(nooks, recovery)
+    release_objects(nooks, recovery)
+    if domain not in nooks.recovery.lingering:
+        release_device_memory(nooks, recovery)
 
 
 def stop_dma(nooks: "Nooks", domain: Domain) -> None:
-    """Without a new driver nobody resets the device: take bus mastering from it."""
+    """Nobody resets a device that no new driver has taken over: take bus mastering from it."""
     for tracked in nooks.tracker.objects(domain):
         if tracked.type == "pci regions":
             slot = nooks.kernel.types.view("pci_dev", tracked.kernel).devfn >> 3

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from nooks_lab.kernel.module import Parameters
 from nooks_lab.nooks.isolation.domain import HEAP_PAGES
 
 _CHOICES = {
@@ -62,7 +63,7 @@ class Rule:
 
     action: str = "restart"
     replacement: str = ""
-    parameters: Mapping[str, int] = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=dict)
     give_up: GiveUp | None = None
     notify: bool = True
     sync: bool = False
@@ -173,16 +174,35 @@ def _rule(base: Rule, table: Any, where: str, classes: Mapping[str, str]) -> Rul
         ):
             raise PolicyError(f"{where}: give_up must have positive numbers, failures and cycles")
         changes["give_up"] = GiveUp(**limit)
-    parameters = changes.get("parameters", {})
-    if not isinstance(parameters, dict) or not all(isinstance(value, int) for value in parameters.values()):
-        raise PolicyError(f"{where}: parameters must be a table of numbers")
+    _check_parameters(changes.get("parameters", {}), where)
     rule = replace(base, **changes)
-    if rule.action == "replace" and rule.replacement not in classes:
+    if (rule.action == "replace" or "replacement" in changes) and not _is_one_of(rule.replacement, classes):
         there = ", ".join(sorted(classes))
         raise PolicyError(
             f"{where}: there is no extension {rule.replacement!r} to replace it; there are: {there}"
         )
     return rule
+
+
+def _is_one_of(name: Any, names: Iterable[str]) -> bool:
+    return isinstance(name, str) and name in names
+
+
+def _check_parameters(parameters: Any, where: str) -> None:
+    """What ``insmod`` takes: numbers, texts, lists of numbers."""
+    if not isinstance(parameters, dict):
+        raise PolicyError(f"{where}: parameters is {parameters!r}; it must be a table of module parameters")
+    for name, value in parameters.items():
+        if not isinstance(value, str) and not all(
+            map(_number, value if isinstance(value, list) else [value])
+        ):
+            raise PolicyError(
+                f"{where}: parameter {name} is {value!r}; it can be a number, a text or a list of numbers"
+            )
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _positive(value: Any) -> bool:

@@ -28,6 +28,8 @@ class Recovery:
         Cycle of the failure.
     blocked : list of int
         Pids of tasks that could not be unwound: they sleep uninterruptibly in or beneath the extension.
+    successor : Domain or None
+        What the extension is being started again in.
     """
 
     extension: str
@@ -42,6 +44,7 @@ class Recovery:
     while_starting: bool = False
     blocked: list[int] = field(default_factory=list)
     domain: Domain | None = field(default=None, repr=False)
+    successor: Domain | None = field(default=None, repr=False)
     modules: list[Module] = field(default_factory=list, repr=False)
     lines: list[int] = field(default_factory=list, repr=False)
 
