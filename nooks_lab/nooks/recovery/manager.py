@@ -1,7 +1,6 @@
 """The recovery manager (paper, section 4.5): starts recoveries, runs their phases, keeps their records."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from nooks_lab import extensions
@@ -9,7 +8,7 @@ from nooks_lab.kernel.kernel import FATAL
 from nooks_lab.nooks.isolation.domain import Domain
 from nooks_lab.nooks.recovery import phases
 from nooks_lab.nooks.recovery.agent import RecoveryAgent
-from nooks_lab.nooks.recovery.phases import FIRST, PHASES, Phase
+from nooks_lab.nooks.recovery.phases import FIRST, LAST, PHASES, Phase
 from nooks_lab.nooks.recovery.record import Recovery
 from nooks_lab.nooks.recovery.storm import StormDetector
 from nooks_lab.toolchain.elf import ObjectFile
@@ -113,23 +112,18 @@ class RecoveryManager:
 
         What a dead agent leaves undone is done as its task exits, as a kernel cleans up behind a process.
         """
-        alive = self._survives(recovery, "deciding", lambda: self.agent.decide(recovery, earlier))
-        for phase in self._order:
-            alive &= self._survives(recovery, phase.name, partial(self._run, recovery, phase))
-        if not alive:
-            phases.clear_away(self._nooks, recovery)
-        self._end(recovery)
-
-    def _survives(self, recovery: Recovery, doing: str, work: Callable[[], None]) -> bool:
-        """Do a part of the agent's work; False when the agent died of it, and the extension is disabled."""
+        doing = "deciding"
         try:
-            work()
+            self.agent.decide(recovery, earlier)
+            for phase in self._order:
+                doing = phase.name
+                self._run(recovery, phase)
         except FATAL:
             raise
         except Exception as death:  # noqa: BLE001 - the agent is a user's program: whatever it dies of
             self._disable(recovery, f"the agent died ({doing}): {phases.words(death)}")
-            return False
-        return True
+            self._run(recovery, LAST)
+        self._end(recovery)
 
     def _disable(self, recovery: Recovery, reason: str) -> None:
         recovery.restart = recovery.ok = False

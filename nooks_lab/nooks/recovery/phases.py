@@ -77,6 +77,8 @@ def unwind_tasks(nooks: "Nooks", recovery: Recovery) -> None:
     domain, sched = recovery.failed_domain, nooks.kernel.sched
     for pid in nooks.xpc.tasks_in(domain):
         thread = sched.threads.get(pid)
+        if pid in recovery.blocked:
+            continue
         if thread is None or not _leaves(nooks, domain, pid, thread, recovery.trigger):
             recovery.blocked.append(pid)
             nooks.kernel.log(f"nooks: task {pid} cannot be unwound from {recovery.extension}\n")
@@ -222,17 +224,14 @@ def _end_domain(nooks: "Nooks", recovery: Recovery, domain: Domain) -> None:
 
 
 def clear_away(nooks: "Nooks", recovery: Recovery) -> None:
-    """Do what is left of the phases when the agent has died in one of them: nothing of the extension stays."""
+    """Do what a dead agent has left undone, in whichever phase it died: nothing of the extension stays."""
     domain, successor = recovery.failed_domain, recovery.successor
     if successor is not None and successor in nooks.domains and not successor.failed:
         for module in reversed(nooks.loaded(successor)):
             nooks.kernel.modules.unload(module)
-    if domain not in nooks.domains:
-        return
-    unload(nooks, recovery)
-    release_objects(nooks, recovery)
-    if domain not in nooks.recovery.lingering:
-        release_device_memory(nooks, recovery)
+    if domain in nooks.domains and domain not in nooks.recovery.lingering:
+        for work in (unwind_tasks, release_objects, unload, release_device_memory):
+            work(nooks, recovery)
 
 
 def stop_dma(nooks: "Nooks", domain: Domain) -> None:
@@ -255,3 +254,6 @@ PHASES = (
     Phase("release device memory", release_device_memory),
 )
 """Run by the recovery agent, a task of its own."""
+
+LAST = Phase("clear away", clear_away)
+"""Runs when the agent has died."""
