@@ -10,7 +10,6 @@ import pytest
 from armed_driver import BROADCAST, NETMASK, OURS, answer, arm, ping, strike
 
 import nooks_lab as nl
-from nooks_lab import extensions
 from nooks_lab.kernel.sched import TASK_INTERRUPTIBLE
 from nooks_lab.lab import Lab
 from nooks_lab.machine.clock import CPU_HZ
@@ -146,6 +145,7 @@ def test_another_module_takes_its_place_and_inherits_the_start_up_script():
         assert list(lab.kernel.modules.loaded) == ["spare"]
         assert nooks.domain_of("e1000") is None
         assert "nooks-agent: e1000 is replaced by spare\n" in lab.dmesg()
+        assert ping(lab)
         held = []
         for _ in range(2):
             nooks.recover("spare")
