@@ -12,7 +12,8 @@ _PG_SLAB = 1 << 8
 class Census:
     """Everything that a driver can leave behind in the kernel.
 
-    ``pages`` are free pages and pages of slabs: a slab may be kept by an object that was there before.
+    ``pages`` are free pages and pages of slabs: a slab may be kept by an object that was there before.  For the same
+    reason ``objects`` are without the descriptors of slabs: how many slabs the objects lie in is fragmentation.
     """
 
     objects: dict[str, int]
@@ -27,6 +28,18 @@ class Census:
     tasks: int
 
 
+def _objects(lab: Lab) -> dict[str, int]:
+    slab = lab.kernel.slab
+    allocators = [slab, *(domain.heap for domain in (lab.nooks.domains if lab.nooks else []))]
+    counts = slab.active()
+    for each in (each for allocator in allocators for each in allocator.slabs()):
+        size = slab.size_of(each.address)
+        # None: the descriptor lies in the slab itself.
+        if size is not None:
+            counts[f"size-{size}"] -= 1
+    return {name: count for name, count in counts.items() if count}
+
+
 def take(lab: Lab) -> Census:
     """Count."""
     kernel = lab.kernel
@@ -34,7 +47,7 @@ def take(lab: Lab) -> Census:
     mem_map = kernel.memory.read(kernel.pages.mem_map, size * kernel.memory.u32(kernel.variable("max_mapnr")))
     slabs = sum(1 for at in range(flags, len(mem_map), size) if mem_map[at + 1] & _PG_SLAB >> 8)
     return Census(
-        objects=kernel.slab.active(),
+        objects=_objects(lab),
         pages=kernel.pages.nr_free_pages + slabs,
         areas=tuple(sorted(area.size for area in kernel.vmalloc.areas())),
         timers=len(kernel.timers.pending()),

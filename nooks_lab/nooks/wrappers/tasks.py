@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from nooks_lab.kernel.errno import ENOMEM
+from nooks_lab.kernel.errno import EBUSY, ENOMEM
 from nooks_lab.kernel.exports import VaList
 from nooks_lab.kernel.format import vsprintf
 from nooks_lab.machine.paging import PageFault
@@ -246,6 +246,15 @@ def timer_fires(nooks: "Nooks", data: int) -> int:
 _NAME_SIZE = 32
 
 
+def _take_line_from_failed(nooks: "Nooks", irq: int) -> bool:
+    """What failed domains still hold of a line, until their device memory is released, passes to the successor."""
+    holders = [nooks.tracker.by_kernel("irqaction", action.dev_id) for action in nooks.kernel.irq.actions(irq)]
+    failed = [held for held in holders if held is not None and held[0].failed]
+    for domain, tracked in failed:
+        end(nooks, domain, tracked)
+    return bool(failed)
+
+
 @kernel_wrapper(
     "int request_irq(unsigned int irq, void (*handler)(int, void *, struct pt_regs *), unsigned long irqflags, "
     "char *devname, void *dev_id)",
@@ -262,9 +271,11 @@ def request_irq(
     if not cookie:
         return -ENOMEM
     nooks.kernel.memory.write(cookie, name)
-    result = nooks.kernel.irq.request_irq(
-        irq, nooks.entry_point("irqaction.handler"), irqflags, cookie, cookie
-    )
+    request = nooks.kernel.irq.request_irq
+    entry = nooks.entry_point("irqaction.handler")
+    result = request(irq, entry, irqflags, cookie, cookie)
+    if result == -EBUSY and _take_line_from_failed(nooks, irq):
+        result = request(irq, entry, irqflags, cookie, cookie)
     if result:
         nooks.kernel.slab.free(cookie)
         return result
@@ -323,12 +334,24 @@ def interrupt(nooks: "Nooks", irq: int, dev_id: int, regs: int) -> int:
     name=Text(),
 )
 def request_region(nooks: "Nooks", domain: Domain, parent: int, start: int, n: int, name: int) -> int:
-    """Claim a region."""
+    """Claim a region; one that a failed domain still holds passes to its successor."""
     _check_tree(nooks, parent, "__request_region")
-    resource = nooks.kernel.resources.request_region(parent, start, n, name)
+    request = nooks.kernel.resources.request_region
+    resource = request(parent, start, n, name)
+    if not resource and _take_region_from_failed(nooks, parent, start, n):
+        resource = request(parent, start, n, name)
     if resource:
         nooks.tracker.add(domain, "resource", resource, start, parent, start, n)
     return resource
+
+
+def _take_region_from_failed(nooks: "Nooks", parent: int, start: int, n: int) -> bool:
+    for domain in nooks.domains:
+        tracked = nooks.tracker.find(domain, "resource", start) if domain.failed else None
+        if tracked is not None and tracked.detail == (parent, start, n):
+            end(nooks, domain, tracked)
+            return True
+    return False
 
 
 def _check_tree(nooks: "Nooks", parent: int, function: str) -> None:

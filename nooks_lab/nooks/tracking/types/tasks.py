@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nooks_lab.kernel.irq import NR_IRQS
+from nooks_lab.kernel.lists import init_list_head, list_del, list_for_each
 from nooks_lab.kernel.sched import TASK_INTERRUPTIBLE, TASK_UNINTERRUPTIBLE
 from nooks_lab.nooks.isolation.domain import Domain
 from nooks_lab.nooks.tracking.object_types import (
@@ -62,8 +63,17 @@ def _check_irqaction(nooks: "Nooks", _domain: Domain, tracked: "TrackedObject") 
 
 
 def _free_wait_queue(nooks: "Nooks", _domain: Domain, tracked: "TrackedObject") -> None:
-    """Whoever still waits there is woken first: nobody else will do it."""
-    nooks.kernel.sched.wake_up(tracked.kernel, TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE, 0)
+    """Whoever still waits there is woken first, for nobody else will do it, and taken off.
+
+    A waiter leaves the queue only when its task runs again, and then finds its entry linked to itself, not to memory
+    that is somebody else's by then.
+    """
+    kernel = nooks.kernel
+    kernel.sched.wake_up(tracked.kernel, TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE, 0)
+    head = tracked.kernel + kernel.types.offset("__wait_queue_head", "task_list")
+    for entry in list(list_for_each(kernel.memory, head)):
+        list_del(kernel.memory, entry)
+        init_list_head(kernel.memory, entry)
     nooks.kernel.slab.free(tracked.kernel)
 
 
