@@ -248,7 +248,9 @@ _NAME_SIZE = 32
 
 def _take_line_from_failed(nooks: "Nooks", irq: int) -> bool:
     """What failed domains still hold of a line, until their device memory is released, passes to the successor."""
-    holders = [nooks.tracker.by_kernel("irqaction", action.dev_id) for action in nooks.kernel.irq.actions(irq)]
+    holders = [
+        nooks.tracker.by_kernel("irqaction", action.dev_id) for action in nooks.kernel.irq.actions(irq)
+    ]
     failed = [held for held in holders if held is not None and held[0].failed]
     for domain, tracked in failed:
         end(nooks, domain, tracked)
