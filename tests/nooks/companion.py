@@ -1,4 +1,4 @@
-"""A second driver, for what takes more than one extension: a timer, an interrupt line, and calls that nest."""
+"""A second driver, for what takes more than one extension: a timer, a line, a region, and calls that nest."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +18,7 @@ SOURCE = """
 #include <linux/kernel.h>
 #include <linux/delay.h>
 #include <linux/interrupt.h>
+#include <linux/ioport.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/timer.h>
@@ -104,7 +105,11 @@ int chatter(int n)
 
 int init_module(void)
 {
-	int err = request_irq(line, handler, 0, "companion", &timer);
+	int err;
+
+	if (!request_mem_region(0xe0000000 + 0x1000 * line, 0x1000, "companion"))
+		return -16;
+	err = request_irq(line, handler, 0, "companion", &timer);
 	if (err)
 		return err;
 	init_timer(&timer);
@@ -121,6 +126,7 @@ void cleanup_module(void)
 	del_timer_sync(&timer);
 	crash(crash_in_cleanup);
 	free_irq(line, &timer);
+	release_mem_region(0xe0000000 + 0x1000 * line, 0x1000);
 }
 """
 
