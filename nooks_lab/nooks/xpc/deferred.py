@@ -51,6 +51,18 @@ class Counters:
     batches: int = 0
 
 
+def check_batch(batch: int) -> None:
+    """Tell whether a queue has room for so many calls.
+
+    Raises
+    ------
+    ValueError
+        When it has not.
+    """
+    if not 1 <= batch <= QUEUE_SIZE:
+        raise ValueError(f"a batch of {batch} deferred calls: it must lie between 1 and {QUEUE_SIZE}")
+
+
 class CallQueue:
     """One ``struct nooks_queue``.
 
@@ -63,8 +75,7 @@ class CallQueue:
     """
 
     def __init__(self, types: Types, memory: LinearMemory, address: int, batch: int, name: str) -> None:
-        if not 1 <= batch <= QUEUE_SIZE:
-            raise ValueError(f"a batch of {batch} deferred calls: it must lie between 1 and {QUEUE_SIZE}")
+        check_batch(batch)
         self._memory, self.address, self.batch, self.name = memory, address, batch, name
         self._calls = address + types.offset("nooks_queue", "call")
         self.counters = Counters()
