@@ -43,7 +43,7 @@ class Nooks:
     policy : Policy, optional
         What recovery does, for each extension.
     batch : int
-        How many deferred calls may wait in a queue, 1 to 64; 1 defers nothing.
+        How many deferred calls of wrappers may wait in a queue, 1 to 64; 1 makes each at once.
     log_only : bool
         A direct store of an extension to kernel data is listed in ``stores`` and let through.
     tracker, xpc, recovery : callable
@@ -168,13 +168,17 @@ class Nooks:
 
         An interrupt may have come while the extension was changing its version: those changes come first.
         """
+
+        def body() -> None:
+            self.interposition.run_kernel_calls(domain)
+            self.net_device.to_extension(device.kernel, device.extension)
+            self.copy_back_later(domain, device)
+
         try:
-            self.xpc.guarded(domain, lambda: self.interposition.run_kernel_calls(domain))
+            self.xpc.guarded(domain, body)
         except ExtensionFault as fault:
             self.fail(domain, fault.trigger)
             return False
-        self.net_device.to_extension(device.kernel, device.extension)
-        self.copy_back_later(domain, device)
         return True
 
     def _copy_back_device(self, domain: Domain, extension: int) -> None:
@@ -283,7 +287,7 @@ class Nooks:
         domain = Domain(self.kernel, self.types, self._numbers, name, self.policy.of(name).heap_pages)
         self.domains.append(domain)
         self.tracker.enroll(domain)
-        self._queues[domain.number] = DeferredCalls(self.types, domain, self.batch)
+        self._queues[domain.number] = DeferredCalls(self.types, domain)
         return domain
 
     def _module_placed(self, module: Module) -> None:
