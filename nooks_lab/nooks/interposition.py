@@ -109,6 +109,10 @@ class Interposition:
         self._delayed.append((call, count, ended))
         return self._numbers[name]
 
+    def is_delayed_function(self, number: int) -> bool:
+        """Tell whether a number in a queue stands for a function."""
+        return number < len(self._delayed)
+
     def _defer(self, number: int, arguments: tuple[Any, ...]) -> None:
         """The extension's side of a deferred wrapper: no XPC, unless the queue is full."""
         nooks = self._nooks
@@ -147,7 +151,7 @@ class Interposition:
         queue.run(lambda call: self._make_delayed_call(domain, call, queue))
 
     def _make_delayed_call(self, domain: Domain, call: DeferredCall, queue: CallQueue) -> None:
-        if call.function >= len(self._delayed):
+        if not self.is_delayed_function(call.function):
             raise BadParameter(f"the {queue.name} queue names function {call.function}, which there is not")
         function, count, _ = self._delayed[call.function]
         function(domain, *call.arguments[:count])
@@ -160,7 +164,7 @@ class Interposition:
         given_away = {
             call.arguments[index]
             for call in queue.waiting()
-            if call.function < len(self._delayed)
+            if self.is_delayed_function(call.function)
             for index in self._delayed[call.function][2]
         }
         if not given_away.isdisjoint(arg & 0xFFFFFFFF for arg in arguments if isinstance(arg, int)):

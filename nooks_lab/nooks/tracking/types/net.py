@@ -8,7 +8,6 @@ from nooks_lab.nooks.tracking.object_types import (
     Lifetime,
     ObjectType,
     Transfer,
-    nothing_to_check,
     nothing_to_release,
     register,
 )
@@ -81,6 +80,13 @@ def _check_packet(nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> I
         yield f"the extension's version {tracked.extension:08x} is no block of its heap"
 
 
+def _check_copy(_nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> Iterator[str]:
+    if domain.heap.size_of(tracked.extension) is None:
+        yield f"the extension's version {tracked.extension:08x} is no block of its heap"
+    if domain.may_write(tracked.kernel):
+        yield f"the extension may write the kernel's version {tracked.kernel:08x}"
+
+
 register(
     ObjectType(
         10,
@@ -120,10 +126,8 @@ register(
         struct="sk_buff",
         dma=True,
     ),
+    ObjectType(14, "ifreq", Lifetime.CALL, Transfer.COPY, nothing_to_release, _check_copy, struct="ifreq"),
     ObjectType(
-        14, "ifreq", Lifetime.CALL, Transfer.COPY, nothing_to_release, nothing_to_check, struct="ifreq"
-    ),
-    ObjectType(
-        15, "sockaddr", Lifetime.CALL, Transfer.COPY, nothing_to_release, nothing_to_check, struct="sockaddr"
+        15, "sockaddr", Lifetime.CALL, Transfer.COPY, nothing_to_release, _check_copy, struct="sockaddr"
     ),
 )
