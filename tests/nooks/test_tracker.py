@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 import armed_driver
 import census
@@ -105,7 +106,7 @@ steps = st.lists(
 
 @given(steps)
 @settings(max_examples=60)
-def test_the_tracker_does_what_a_list_would(bare: Lab, steps: list[tuple]) -> None:  # type: ignore[type-arg]
+def test_the_tracker_does_what_a_list_would(bare: Lab, steps: list[tuple[Any, ...]]) -> None:
     nooks = manager(bare)
     tracker, model = nooks.tracker, Model()
     records = bare.kernel.slab.active()

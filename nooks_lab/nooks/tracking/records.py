@@ -119,7 +119,8 @@ def check_task_table(nooks: "Nooks", pid: int, task: int, seen: Seen, found: See
                 yield f"{where} is a {tracked.type}, which is no object of one call"
             elif domain is None:
                 yield f"{where} names the domain at {tracked.domain:08x}, which there is not"
-            elif pid not in nooks.xpc.tasks_in(domain):
+            elif not domain.failed and pid not in nooks.xpc.tasks_in(domain):
+                # A failed call's objects are there until its wrapper has ended, too.
                 yield f"{where} is of a call into {domain.name}, where the task is not"
             else:
                 found[tracked.address] = tracked

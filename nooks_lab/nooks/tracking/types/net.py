@@ -46,8 +46,14 @@ def _forget_device(nooks: "Nooks", _domain: Domain, tracked: "TrackedObject") ->
 def _check_registered(nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> Iterator[str]:
     if tracked.kernel not in [device.address for device in nooks.kernel.net.devices()]:
         yield f"{tracked.kernel:08x} is not in the kernel's list of devices"
-    if nooks.tracker.find(domain, "net_device", tracked.extension) is None:
+    device = nooks.tracker.find(domain, "net_device", tracked.extension)
+    if device is None:
         yield f"{tracked.extension:08x} is registered and yet no net_device of the domain"
+    elif device.kernel != tracked.kernel:
+        yield (
+            f"{tracked.kernel:08x} is registered, "
+            f"and the kernel's version of the domain's net_device is {device.kernel:08x}"
+        )
 
 
 def _free_statistics(nooks: "Nooks", _domain: Domain, tracked: "TrackedObject") -> None:
@@ -55,8 +61,8 @@ def _free_statistics(nooks: "Nooks", _domain: Domain, tracked: "TrackedObject") 
 
 
 def _check_statistics(nooks: "Nooks", _domain: Domain, tracked: "TrackedObject") -> Iterator[str]:
-    if nooks.kernel.slab.size_of(tracked.kernel) is None:
-        yield f"the kernel's copy {tracked.kernel:08x} is no allocated object"
+    if (nooks.kernel.slab.size_of(tracked.kernel) or 0) < nooks.kernel.types.size("net_device_stats"):
+        yield f"the kernel's copy {tracked.kernel:08x} is no allocated net_device_stats"
 
 
 def _free_packet(nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> None:
