@@ -1,5 +1,7 @@
 """The registry of object types: every object of the kernel's interface is in it, with all that a type needs."""
 
+import ast
+import inspect
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -20,6 +22,7 @@ from nooks_lab.nooks.tracking.object_types import (
     nothing_to_release,
     register,
 )
+from nooks_lab.nooks.tracking.tracker import BUCKETS
 from nooks_lab.toolchain.layouts import VOID, CType, Field, FunctionType, function_ctype, pointer_to
 
 SUPER_BLOCK = CType("struct", "struct super_block", 0, struct="super_block")
@@ -118,7 +121,8 @@ def test_ids_and_names_are_unique() -> None:
     for name, kind in TYPES.items():
         assert kind.name == name
         assert BY_NUMBER[kind.number] is kind
-        assert 0 < kind.number < 64
+        # So that a record whose type was changed always stands in the wrong chain.
+        assert 0 < kind.number < BUCKETS
 
 
 @pytest.mark.parametrize(("number", "name"), [(1, "new"), (63, "sk_buff")])
@@ -148,6 +152,13 @@ def test_a_type_says_how_it_is_handled(lab: Lab, kind: ObjectType) -> None:
 
 
 @pytest.mark.parametrize("choices", [Lifetime, Transfer])
-def test_every_lifetime_and_transfer_is_explained_and_used(choices: type[Lifetime] | type[Transfer]) -> None:
+def test_every_lifetime_and_transfer_is_used_and_explained(choices: type[Lifetime] | type[Transfer]) -> None:
     used = {kind.lifetime for kind in TYPES.values()} | {kind.transfer for kind in TYPES.values()}
     assert set(choices) <= used
+    (definition,) = ast.parse(inspect.getsource(choices)).body
+    assert isinstance(definition, ast.ClassDef)
+    for member, behind in zip(definition.body, definition.body[1:], strict=False):
+        if isinstance(member, ast.Assign):
+            assert isinstance(behind, ast.Expr), ast.unparse(member)
+            assert isinstance(behind.value, ast.Constant), ast.unparse(member)
+    assert isinstance(definition.body[-1], ast.Expr)
