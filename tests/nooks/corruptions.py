@@ -109,7 +109,9 @@ def other_type(victim: Victim) -> str:
 def call_type(victim: Victim) -> str:
     tracked = victim.one("pci_driver")
     victim.record(tracked).type = TYPES["ifreq"].number
-    return f"domain e1000: record {tracked.address:08x} is a ifreq of one call, and stands in the domain's table"
+    return (
+        f"domain e1000: record {tracked.address:08x} is a ifreq of one call, and stands in the domain's table"
+    )
 
 
 @corruption("a record's domain is another address")
@@ -202,9 +204,7 @@ def wrong_bucket(victim: Victim) -> str:
 def dangling(victim: Victim) -> str:
     tracked = victim.one("pci_dev")
     victim.record(tracked).next = 0x10
-    return (
-        f"domain e1000: chain {victim.chain_of(tracked)}: leads to 00000010, which is no allocated record"
-    )
+    return f"domain e1000: chain {victim.chain_of(tracked)}: leads to 00000010, which is no allocated record"
 
 
 @corruption("a chain leads into another object")
@@ -212,9 +212,7 @@ def astray(victim: Victim) -> str:
     tracked = victim.one("pci_dev")
     elsewhere = victim.kernel.variable("jiffies")
     victim.record(tracked).next = elsewhere
-    return (
-        f"domain e1000: chain {victim.chain_of(tracked)}: leads to {elsewhere:08x}, which is no allocated record"
-    )
+    return f"domain e1000: chain {victim.chain_of(tracked)}: leads to {elsewhere:08x}, which is no allocated record"
 
 
 @corruption("a record is freed")
@@ -369,7 +367,9 @@ def packet_head(victim: Victim) -> str:
     tracked = victim.one("sk_buff")
     head, end, _ = tracked.detail
     victim.kernel.skbs.view(tracked.kernel).head = head - 16
-    return victim.said(tracked, f"its buffer is {head - 16:08x} to {end:08x}, {head:08x} to {end:08x} was granted")
+    return victim.said(
+        tracked, f"its buffer is {head - 16:08x} to {end:08x}, {head:08x} to {end:08x} was granted"
+    )
 
 
 @corruption("a packet's end moves")
@@ -449,7 +449,10 @@ def other_frame(victim: Victim) -> str:
     entry = victim.word(victim.pte(page))
     victim.set_word(victim.pte(page), entry ^ 0x5000)
     kernels = victim.kernel.page_table.pte(page)
-    return f"domain e1000: page {page:08x}: its entry {entry ^ 0x5000:08x} is out of step with the kernel's {kernels:08x}"
+    return (
+        f"domain e1000: page {page:08x}: its entry {entry ^ 0x5000:08x} "
+        f"is out of step with the kernel's {kernels:08x}"
+    )
 
 
 @corruption("a page is missing in the domain")

@@ -128,9 +128,7 @@ def test_ids_and_names_are_unique() -> None:
 @pytest.mark.parametrize(("number", "name"), [(1, "new"), (63, "sk_buff")])
 def test_an_id_or_a_name_that_is_taken_is_refused(number: int, name: str) -> None:
     before = dict(TYPES)
-    fresh = ObjectType(
-        number, name, Lifetime.CALL, Transfer.COPY, nothing_to_release, nothing_to_check
-    )
+    fresh = ObjectType(number, name, Lifetime.CALL, Transfer.COPY, nothing_to_release, nothing_to_check)
     with pytest.raises(ValueError, match=f"^object type {number} '{name}' is registered already$"):
         register(fresh)
     assert before == TYPES

@@ -188,7 +188,9 @@ def test_one_domain_does_not_hold_anothers_object(bare: Lab) -> None:
         (first, "pages", 0xC0900000),
         (first, "heap block", 0xC0900020),
     ):
-        with pytest.raises(BadParameter, match=f"^kfree: {address:08x} is no {kind} of domain {domain.name}$"):
+        with pytest.raises(
+            BadParameter, match=f"^kfree: {address:08x} is no {kind} of domain {domain.name}$"
+        ):
             nooks.tracker.check(domain, kind, address, "kfree")
     nooks.tracker.remove(tracked)
 
@@ -198,9 +200,60 @@ def test_no_memory_for_a_record_is_the_extensions_bad_luck(
 ) -> None:
     nooks = manager(bare)
     monkeypatch.setattr(bare.kernel.slab, "alloc", lambda size: 0)
-    with pytest.raises(BadParameter, match="^no memory to track a timer_list$"):
+    with pytest.raises(BadParameter, match=r"^no memory to track a timer_list$"):
         nooks.tracker.add(nooks.domains[0], "timer_list", 1, 2)
     assert nooks.tracker.find(nooks.domains[0], "timer_list", 2) is None
+
+
+@pytest.mark.parametrize("event", ["interrupt", "transmit"])
+def test_no_memory_to_track_a_packet_or_an_interrupt_fails_the_extension(
+    event: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with armed_driver.boot_up("e1000") as booted:
+        nooks, counts = manager(booted), []
+        for _ in range(3):
+            with monkeypatch.context() as short:
+                no_memory_once(booted, short)
+                if event == "interrupt":
+                    booted.peer.send(armed_driver.BROADCAST)
+                    booted.run(0.0001)
+                else:
+                    booted.kernel.send_frame("eth0", armed_driver.BROADCAST)
+            booted.run(0.1)
+            assert armed_driver.ping(booted)
+            assert validate(nooks) == []
+            counts.append(census.take(booted))
+        what = "pt_regs" if event == "interrupt" else "sk_buff"
+        assert [recovery.trigger for recovery in nooks.recoveries] == [f"no memory to track a {what}"] * 3
+        assert all(recovery.ok and recovery.leaked == 0 for recovery in nooks.recoveries)
+        assert counts[1] == counts[2]
+
+
+def test_no_memory_to_track_an_ioctl_fails_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with nl.boot(nooks=True) as booted:
+        booted.insmod(napper.driver())
+        with monkeypatch.context() as short:
+            no_memory_once(booted, short)
+            task = napper.ioctl(booted, napper.NAP, 2)
+            booted.kernel.wait(task)
+        assert task.result == (-5, 2)
+        booted.run(0.1)
+        (recovery,) = manager(booted).recoveries
+        assert (recovery.trigger, recovery.ok) == ("no memory to track a ifreq", True)
+
+
+def no_memory_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next record of the tracker's gets no memory."""
+    allocate, record = lab.kernel.slab.alloc, manager(lab).types.size("nooks_object")
+    refused: list[int] = []
+
+    def alloc(size: int) -> int:
+        if size == record and not refused:
+            refused.append(size)
+            return 0
+        return allocate(size)
+
+    monkeypatch.setattr(lab.kernel.slab, "alloc", alloc)
 
 
 # Bytes in guest memory
@@ -311,7 +364,7 @@ def test_a_wrapper_that_meets_a_damaged_record_ends_its_task_and_not_the_host() 
         nooks.types.view("nooks_object", tracked.address).type = 99
         problem = f"record {tracked.address:08x} has the unknown type 99"
         # Recovery cannot work with such a table either; the task dies of it as of any BUG().
-        with pytest.raises(TaskDied, match="^process give_memory was killed by signal 11$"):
+        with pytest.raises(TaskDied, match=r"^process give_memory was killed by signal 11$"):
             napper.do(booted, "give_memory", block)
         assert f"nooks: napper failed: wrapper of a kernel call: {problem}" in booted.dmesg()
         assert f"kernel BUG: {problem}" in booted.dmesg()

@@ -1,7 +1,8 @@
 """validate() is silent about a healthy system, and names whatever is damaged."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import armed_driver
 import napper
@@ -14,7 +15,10 @@ import nooks_lab as nl
 from nooks_lab.lab import Lab
 from nooks_lab.machine.machine import Snapshot
 from nooks_lab.machine.paging import PageFault
+from nooks_lab.nooks.isolation.domain import Domain
 from nooks_lab.nooks.manager import Nooks
+from nooks_lab.nooks.recovery.phases import FIRST, PHASES, Phase
+from nooks_lab.nooks.recovery.record import Recovery
 from nooks_lab.nooks.tracking.validate import validate
 
 
@@ -84,16 +88,17 @@ def test_nothing_is_wrong_after_recovery(place: str) -> None:
 def test_nothing_is_wrong_in_the_middle_of_recovery(monkeypatch: pytest.MonkeyPatch) -> None:
     with armed_driver.boot_up(armed_driver.armed_driver()) as lab:
         nooks = manager(lab)
-        run, seen = nooks.recovery._run, {}
+        run = nooks.recovery._run
+        seen: dict[str, list[str]] = {}
 
-        def run_and_look(recovery: object, phase: object) -> None:
-            run(recovery, phase)  # type: ignore[arg-type]
-            seen[phase.name] = validate(nooks)  # type: ignore[attr-defined]
+        def run_and_look(recovery: Recovery, phase: Phase) -> None:
+            run(recovery, phase)
+            seen[phase.name] = validate(nooks)
 
         monkeypatch.setattr(nooks.recovery, "_run", run_and_look)
         armed_driver.strike(lab, "interrupt", 0)
-        assert len(seen) == 6
-        assert seen == dict.fromkeys(seen, [])
+        assert list(seen) == [phase.name for phase in (FIRST, *PHASES)]
+        assert not any(seen.values()), seen
 
 
 def test_nothing_is_wrong_while_calls_are_in_progress() -> None:
@@ -113,12 +118,15 @@ def test_nothing_is_wrong_while_calls_are_in_progress() -> None:
         assert validate(nooks) == []
 
 
-def test_nothing_is_wrong_in_an_interrupt(healthy: tuple[Victim, Snapshot], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_wrong_in_an_interrupt(
+    healthy: tuple[Victim, Snapshot], monkeypatch: pytest.MonkeyPatch
+) -> None:
     victim, snapshot = healthy
-    nooks, seen = victim.nooks, []
+    nooks = victim.nooks
+    seen: list[tuple[list[str], list[str]]] = []
     run = nooks.xpc.nooks_kernel_call
 
-    def look(body):  # type: ignore[no-untyped-def]
+    def look(body: Callable[[Domain], Any]) -> Any:
         idle = victim.kernel.variable("init_task_union")
         seen.append(([each.type for each in nooks.tracker.call_objects(idle)], validate(nooks)))
         return run(body)
@@ -207,9 +215,7 @@ values = st.one_of(
 
 @given(st.lists(st.tuples(st.integers(0, 1 << 20), values), min_size=1, max_size=3))
 @settings(max_examples=150)
-def test_validate_never_raises(
-    healthy: tuple[Victim, Snapshot], damage: list[tuple[int, int]]
-) -> None:
+def test_validate_never_raises(healthy: tuple[Victim, Snapshot], damage: list[tuple[int, int]]) -> None:
     victim, snapshot = healthy
     words, memory = interesting_words(victim), victim.memory
     before = [memory.u32(address) for address in words]

@@ -67,7 +67,7 @@ def check_domain_table(tracker: ObjectTracker, domain: Domain, seen: Seen) -> It
 
 def _is_one(kind: ObjectType) -> bool:
     """Plain memory and what is only passed around has no second version."""
-    return kind.transfer is Transfer.HANDLE or not kind.struct and kind.transfer is Transfer.MAP
+    return kind.transfer is Transfer.HANDLE or (kind.transfer is Transfer.MAP and not kind.struct)
 
 
 def check_version_table(tracker: ObjectTracker, seen: Seen) -> Iterator[str]:

@@ -57,6 +57,20 @@ class CorruptRecord(KernelBug):
     """A record of the tracker is not what the tracker has written: to the guest, a BUG() in the isolation manager."""
 
 
+class NoRecord(BadParameter):
+    """There is no memory for the record of an object; the extension that was to get the object goes without.
+
+    Attributes
+    ----------
+    domain : Domain
+        That extension's.
+    """
+
+    def __init__(self, domain: Domain, kind: str) -> None:
+        super().__init__(f"no memory to track a {kind}")
+        self.domain = domain
+
+
 def bucket(type_number: int, address: int) -> int:
     """Return which chain of a table an object belongs to."""
     return (address >> 5 ^ address >> 12 ^ type_number) % BUCKETS
@@ -174,7 +188,7 @@ class ObjectTracker:
 
         Raises
         ------
-        BadParameter
+        NoRecord
             When there is no memory for the record.
         """
         number = TYPES[kind].number
@@ -188,7 +202,7 @@ class ObjectTracker:
     ) -> TrackedObject:
         address = self.kernel.slab.alloc(self._size)
         if not address:
-            raise BadParameter(f"no memory to track a {kind}")
+            raise NoRecord(domain, kind)
         serial = self.record.serial = self.record.serial + 1
         first, second, third = (*detail, 0, 0, 0)[:3]
         words = (first, second, third)
@@ -270,7 +284,13 @@ class ObjectTracker:
 
     @contextmanager
     def call_object(self, domain: Domain, kind: str, kernel: int, extension: int) -> Iterator[TrackedObject]:
-        """Record an object for the duration of one XPC of the current task."""
+        """Record an object for the duration of one XPC of the current task.
+
+        Raises
+        ------
+        NoRecord
+            When there is no memory for the record.
+        """
         head = self.task_chain(self.kernel.sched.current.address)
         tracked = self._new(domain, kind, kernel, extension, ())
         self._push(head, tracked.address, NEXT)
