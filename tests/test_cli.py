@@ -14,7 +14,7 @@ from nooks_lab.extension_table import c_lines, functions_given_away
 from nooks_lab.extensions import build
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("lab", "demo", "doctor", "extensions", "try", "release", "check", "grade")
+COMMANDS = ("lab", "demo", "doctor", "extensions", "wrappers", "try", "release", "check", "grade")
 
 NO_DEVICE = "int init_module(void) { return 0; }\n"
 NULL_STORE = "int init_module(void) { *(volatile int *)0 = 1; return 0; }\n"

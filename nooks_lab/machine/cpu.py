@@ -21,7 +21,7 @@ from nooks_lab.machine.bus import Bus
 from nooks_lab.machine.clock import DECODE, Clock
 from nooks_lab.machine.fault_address import fault_address
 from nooks_lab.machine.memory import PAGE_MASK, PAGE_SHIFT, PhysicalMemory
-from nooks_lab.machine.paging import CR0_PE, PF_WRITE, P, PageFault, PageWalker
+from nooks_lab.machine.paging import CR0_PE, PF_WRITE, P, PageFault
 from nooks_lab.machine.tlb import WALK, Tlb
 
 EFLAGS_IF = 0x200
@@ -31,7 +31,7 @@ EFLAGS_NT = 0x4000
 CR3_LOAD_CYCLES = 200
 """``mov %cr3`` serialises the pipeline; the misses that follow are counted apart."""
 
-PAGE_FAULT = 14
+INVALID_OPCODE, PAGE_FAULT = 6, 14
 _LONGEST_INSTRUCTION = 15
 
 _SLICE = 20_000_000
@@ -105,7 +105,7 @@ class Cpu:
     def _add_hooks(self, block_clock: Path) -> None:
         tlb = self.tlb.block
         tlb.read_registers = _address_of(uclib.uc_reg_read_batch)
-        if type(self.tlb.walker) is not PageWalker:
+        if not self.tlb.walks_in_c:
             tlb.walk = self._walk = WALK(self._walk_in_python)
         self._add_hook(uc_const.UC_HOOK_TLB_FILL, self.tlb.code.on_tlb_fill, ctypes.byref(tlb))
         library = ctypes.CDLL(str(block_clock))
@@ -186,7 +186,7 @@ class Cpu:
         uclib.uc_emu_stop(self._handle)
 
     def _on_invalid(self, _uc: Any, _data: Any) -> bool:
-        self.exception = (6, None)
+        self.exception = (INVALID_OPCODE, None)
         uclib.uc_emu_stop(self._handle)
         return False
 
@@ -337,6 +337,9 @@ class Cpu:
             self.tlb.load(values[_CR3], values[_CR0])
         if tlb.fault_access:
             self.exception = (PAGE_FAULT, tlb.fault_code)
+        elif status == uc_const.UC_ERR_FETCH_PROT:
+            # Code on a page beyond RAM: the bus answers with ones, and ff ff is no instruction.
+            self.exception, status = (INVALID_OPCODE, None), uc_const.UC_ERR_OK
         if self.exception is not None:
             self._uncount_unexecuted(values[_EIP])
             if self.exception[0] == PAGE_FAULT:
