@@ -16,7 +16,7 @@ from nooks_lab.nooks.tracking.validate import validate
 GIVES_AWAY = {
     "dev_kfree_skb_any": "dev_kfree_skb_any(skb);",
     "kfree_skb": "kfree_skb(skb);",
-    "dev_kfree_skb_irq, which is deferred": "dev_kfree_skb_irq(skb);",
+    "dev_kfree_skb_irq, through the shadow": "dev_kfree_skb_irq(skb);",
     "netif_rx, which is deferred": "skb->dev = netdev; netif_rx(skb);",
     "a new packet in its place": "kfree_skb(skb); dev_alloc_skb(100);",
 }

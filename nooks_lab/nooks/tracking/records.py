@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from nooks_lab.machine.paging import PageFault
 from nooks_lab.nooks.isolation.domain import Domain
-from nooks_lab.nooks.tracking.object_types import TYPES, Lifetime, ObjectType, Transfer
+from nooks_lab.nooks.tracking.object_types import TYPES, Lifetime
 from nooks_lab.nooks.tracking.tracker import (
     BUCKETS,
     NEXT,
@@ -23,6 +23,21 @@ Seen = dict[int, TrackedObject]
 """Every record found in a table, by its address."""
 
 IDLE_TASK = 0
+
+ONE_ADDRESS = frozenset(
+    {
+        "heap block",
+        "pages",
+        "vmalloc area",
+        "ioremap area",
+        "consistent memory",
+        "dma mapping",
+        "pci regions",
+        "pci_dev",
+        "resource",
+    }
+)
+"""Types whose objects have no second version: plain memory, and what an extension knows by the kernel's address."""
 
 
 def _walk(tracker: ObjectTracker, head: int, link: int = NEXT) -> Iterator[TrackedObject]:
@@ -55,7 +70,7 @@ def check_domain_table(tracker: ObjectTracker, domain: Domain, seen: Seen) -> It
                     yield f"{where} names the domain at {tracked.domain:08x}"
                 if bucket(TYPES[tracked.type].number, tracked.extension) != index:
                     yield f"{where} stands in the wrong chain"
-                if _is_one(TYPES[tracked.type]) and tracked.kernel != tracked.extension:
+                if tracked.type in ONE_ADDRESS and tracked.kernel != tracked.extension:
                     yield f"{where} has two addresses of one {tracked.type}, {tracked.kernel:08x} for the kernel"
                 if TYPES[tracked.type].lifetime is Lifetime.CALL:
                     yield f"{where} is a {tracked.type} of one call, and stands in the domain's table"
@@ -63,11 +78,6 @@ def check_domain_table(tracker: ObjectTracker, domain: Domain, seen: Seen) -> It
                     yield f"{where} has the serial {tracked.serial}, which was never given out"
         except (CorruptRecord, PageFault) as problem:
             yield f"chain {index}: {_sentence(problem)}"
-
-
-def _is_one(kind: ObjectType) -> bool:
-    """Plain memory and what is only passed around has no second version."""
-    return kind.transfer is Transfer.HANDLE or (kind.transfer is Transfer.MAP and not kind.struct)
 
 
 def check_version_table(tracker: ObjectTracker, seen: Seen) -> Iterator[str]:
