@@ -118,6 +118,7 @@ def make_machine(walker: Walker | None = None) -> Machine:
 def boot(
     *,
     nooks: bool = False,
+    log_only: bool = False,
     policy: Policy | Path | None = None,
     walker: Walker | None = None,
     mac: bytes = MAC,
@@ -128,6 +129,8 @@ def boot(
     ----------
     nooks : bool
         Isolate the extensions.
+    log_only : bool
+        With Nooks: list the extensions' direct stores to kernel data instead of stopping them.
     policy : Policy or Path, optional
         What recovery does, for each extension; or a file that says so, in TOML.
     walker : Walker, optional
@@ -137,9 +140,13 @@ def boot(
 
     Raises
     ------
+    ValueError
+        When log-only mode is asked for without Nooks.
     PolicyError
         When the policy cannot be used, or nobody would follow it.
     """
+    if log_only and not nooks:
+        raise ValueError("log-only mode is a mode of Nooks: boot(nooks=True, log_only=True)")
     if isinstance(policy, Path):
         policy = read_policy(policy, extensions.CLASSES)
     if policy is not None and not nooks:
@@ -150,7 +157,8 @@ def boot(
     peer = Peer("peer", machine.clock)
     wire = Wire(nic, peer)
     kernel = Kernel(machine)
-    return Lab(machine, kernel, nic, wire, peer, Nooks(kernel, policy) if nooks else None)
+    manager = Nooks(kernel, policy, log_only=log_only) if nooks else None
+    return Lab(machine, kernel, nic, wire, peer, manager)
 
 
 def read_object_file(path: Path) -> ObjectFile:

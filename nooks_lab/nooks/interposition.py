@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from nooks_lab.kernel.errno import EINVAL
+from nooks_lab.kernel.errno import EINVAL, EIO
 from nooks_lab.kernel.exports import Signature
 from nooks_lab.kernel.modules import Module, ModuleError
 from nooks_lab.nooks.isolation.domain import BadParameter, Domain
+from nooks_lab.nooks.tracking.tracker import NoRecord
 from nooks_lab.nooks.wrappers import memory, net, pci, tasks
 from nooks_lab.nooks.wrappers.decisions import Held
 from nooks_lab.nooks.wrappers.declare import (
@@ -17,7 +18,7 @@ from nooks_lab.nooks.wrappers.declare import (
     check_declarations,
     parse,
 )
-from nooks_lab.nooks.xpc.deferred import QUEUE_CYCLES, CallQueue, DeferredCall
+from nooks_lab.nooks.xpc.deferred import QUEUE_CYCLES, QUEUE_SIZE, CallQueue, DeferredCall
 
 if TYPE_CHECKING:
     from nooks_lab.nooks.manager import Nooks
@@ -53,6 +54,7 @@ class Interposition:
         self._delayed: list[tuple[Delayed, int, tuple[int, ...]]] = []
         self._numbers: dict[str, int] = {}
         self.kernel_gates = {name: self._make_kernel_gate(each) for name, each in KERNEL_WRAPPERS.items()}
+        self._first_own = len(self._delayed)
 
     # Kernel wrappers: XPC on entry, checks, body
 
@@ -65,8 +67,7 @@ class Interposition:
             delayed = self.add_delayed(wrapper.name, run, len(wrapper.parameters), _ended(wrapper))
 
         def enter(*arguments: Any) -> Any:
-            if delayed is not None and nooks.batch > 1:
-                self._defer(delayed, arguments)
+            if delayed is not None and self._defer(delayed, arguments):
                 return wrapper.deferral.result if wrapper.deferral else None
             return nooks.xpc.nooks_kernel_call(lambda domain: run(domain, *arguments))
 
@@ -109,19 +110,43 @@ class Interposition:
         self._delayed.append((call, count, ended))
         return self._numbers[name]
 
-    def _defer(self, number: int, arguments: tuple[Any, ...]) -> None:
-        """The extension's side of a deferred wrapper: no XPC, unless the queue is full."""
+    def is_delayed_function(self, number: int) -> bool:
+        """Tell whether a number in a queue stands for a function."""
+        return number < len(self._delayed)
+
+    def _defer(self, number: int, arguments: tuple[Any, ...]) -> bool:
+        """The extension's side of a deferred wrapper: no XPC, unless the batch is full; False defers nothing."""
         nooks = self._nooks
-        queue = nooks.queues(nooks.xpc.current_domain()).kernel_calls
+        domain = nooks.xpc.current_domain()
+        queue = nooks.queues(domain).kernel_calls
         queue.counters.calls += 1
+        if nooks.batch == 1:
+            return False
         self._kernel.machine.clock.advance(QUEUE_CYCLES)
-        if queue.put(number, arguments):
+        if nooks.xpc.guarded(domain, lambda: self._fills(queue, queue.put(number, arguments))):
             nooks.xpc.nooks_kernel_call(self.run_kernel_calls)
+        return True
+
+    def _fills(self, queue: CallQueue, count: int) -> bool:
+        """Tell whether what waits makes a batch; the kernel's own calls among it only take room."""
+        if count < self._nooks.batch:
+            return False
+        return count == QUEUE_SIZE or self._nooks.batch <= sum(
+            call.function < self._first_own for call in queue.waiting()
+        )
 
     def defer_kernel_call(self, domain: Domain, name: str, *arguments: int) -> None:
-        """Have the kernel do something when this domain's extension next returns to it."""
-        if self._nooks.queues(domain).kernel_calls.put(self._numbers[name], arguments):
-            self.run_kernel_calls(domain)
+        """Have the kernel do something when this domain's extension has returned; the same call waits only once.
+
+        Raises
+        ------
+        BadParameter
+            When the queue is damaged, or has no room.
+        """
+        queue, number = self._nooks.queues(domain).kernel_calls, self._numbers[name]
+        queue.counters.calls += 1
+        if not queue.waits(number, arguments):
+            queue.put(number, arguments)
 
     def run_kernel_calls(self, domain: Domain) -> None:
         """Run the extension-domain queue."""
@@ -129,14 +154,9 @@ class Interposition:
 
     def defer_extension_call(self, domain: Domain, name: str, *arguments: int) -> None:
         """Have something done before the extension next runs; the same call waits only once."""
-        queue = self._nooks.queues(domain).extension_calls
-        number = self._numbers[name]
-        if any(
-            each.function == number and each.arguments[: len(arguments)] == arguments
-            for each in queue.waiting()
-        ):
-            return
-        if queue.put(number, arguments):
+        queue, number = self._nooks.queues(domain).extension_calls, self._numbers[name]
+        queue.counters.calls += 1
+        if not queue.waits(number, arguments) and queue.put(number, arguments) >= self._nooks.batch:
             self.run_extension_calls(domain)
 
     def run_extension_calls(self, domain: Domain) -> None:
@@ -147,7 +167,7 @@ class Interposition:
         queue.run(lambda call: self._make_delayed_call(domain, call, queue))
 
     def _make_delayed_call(self, domain: Domain, call: DeferredCall, queue: CallQueue) -> None:
-        if call.function >= len(self._delayed):
+        if not self.is_delayed_function(call.function):
             raise BadParameter(f"the {queue.name} queue names function {call.function}, which there is not")
         function, count, _ = self._delayed[call.function]
         function(domain, *call.arguments[:count])
@@ -160,7 +180,7 @@ class Interposition:
         given_away = {
             call.arguments[index]
             for call in queue.waiting()
-            if call.function < len(self._delayed)
+            if self.is_delayed_function(call.function)
             for index in self._delayed[call.function][2]
         }
         if not given_away.isdisjoint(arg & 0xFFFFFFFF for arg in arguments if isinstance(arg, int)):
@@ -175,14 +195,24 @@ class Interposition:
         assert pointer.target.function is not None
         return Signature(pointer.target.function)
 
+    def _run_body(self, signature: Signature, body: Callable[[], int]) -> int:
+        """Run an extension wrapper's body; an extension that cannot be given an object for want of memory fails."""
+        try:
+            return body()
+        except NoRecord as short:
+            self._nooks.fail(short.domain, str(short))
+            return -EIO if signature.signed_result else 0
+
     def entry_point(self, kind: str) -> int:
         """Return the address of the extension wrapper of a function pointer (``struct.member``)."""
         address = self._entry_points.get(kind)
         if address is None:
-            body = EXTENSION_WRAPPERS[kind].body
-            address = self._kernel.execution.add_function(
-                f"nooks_{kind}", lambda *arguments: body(self._nooks, *arguments), self._signature(kind)
-            )
+            body, signature = EXTENSION_WRAPPERS[kind].body, self._signature(kind)
+
+            def enter(*arguments: Any) -> int:
+                return self._run_body(signature, lambda: body(self._nooks, *arguments))
+
+            address = self._kernel.execution.add_function(f"nooks_{kind}", enter, signature)
             self._entry_points[kind] = address
         return address
 
@@ -192,12 +222,14 @@ class Interposition:
         if idle:
             address = idle.pop()
         else:
-            body = EXTENSION_WRAPPERS[kind].body
+            body, signature = EXTENSION_WRAPPERS[kind].body, self._signature(kind)
 
             def enter(*arguments: Any) -> int:
-                return body(self._nooks, self._gate_objects[address], *arguments)
+                return self._run_body(
+                    signature, lambda: body(self._nooks, self._gate_objects[address], *arguments)
+                )
 
-            address = self._kernel.execution.add_function(f"nooks_{kind}", enter, self._signature(kind))
+            address = self._kernel.execution.add_function(f"nooks_{kind}", enter, signature)
         self._gate_objects[address] = kernel_object
         self._object_gates.setdefault(kernel_object, []).append((kind, address))
         return address

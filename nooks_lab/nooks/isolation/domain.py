@@ -129,7 +129,7 @@ class Domain:
         Raises
         ------
         ForbiddenPageError
-            When a page is not mapped, or holds the kernel's image or page tables.
+            When a page is not mapped, or holds the kernel's image or the domain's own page directory.
         """
         pages = range(address & PAGE_MASK, address + size, PAGE_SIZE)
         for page in pages:
@@ -150,6 +150,19 @@ class Domain:
         for page in range(address & PAGE_MASK, address + size, PAGE_SIZE):
             if self.page_tracker.drop(page) == 0:
                 self.page_table_changed(page, self.kernel.page_table.pte(page))
+
+    def expose(self, page: int) -> None:
+        """Let the domain write a mapped page without a grant, for one store of log-only mode."""
+        pde = self._words[(self.directory >> 2) + (page >> 22)]
+        slot = ((pde & PAGE_MASK) >> 2) + (page >> 12 & 0x3FF)
+        if pde & P and self._words[slot] & P:
+            self._words[slot] |= RW
+            self.kernel.machine.cpu.invlpg(page)
+
+    def cover(self, page: int) -> None:
+        """Undo :meth:`expose`: the page's rights are what its grants say."""
+        self.page_table_changed(page, self.kernel.page_table.pte(page))
+        self.kernel.machine.cpu.invlpg(page)
 
     @property
     def writable(self) -> dict[int, str]:
