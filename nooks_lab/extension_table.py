@@ -10,11 +10,11 @@ import nooks_lab as nl
 from nooks_lab import extensions
 from nooks_lab.lab import Lab
 from nooks_lab.replay import ADDRESS, DEVICE, NETMASK
+from nooks_lab.source_lines import c_lines
 from nooks_lab.toolchain.elf import ObjectFile
 
 _CLASS_AND_DEVICE = {"e1000": ("network", "Intel 82540EM (PRO/1000 MT Desktop)")}
 _NOOKS = re.compile(r"\bnooks_\w|\bCONFIG_NOOKS")
-_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*|(\"(?:\\.|[^\"\\])*\")", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,6 @@ def table() -> list[ExtensionRow]:
         When one cannot be loaded.
     """
     return [_row(name) for name in extensions.names()]
-
-
-def c_lines(text: str) -> int:
-    """Count the lines of C that hold more than comments and blanks."""
-    bare = _COMMENT.sub(lambda found: found.group(1) or "", text)
-    return sum(1 for line in bare.splitlines() if line.strip())
 
 
 def _row(name: str) -> ExtensionRow:

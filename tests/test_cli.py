@@ -10,11 +10,11 @@ import pytest
 
 from nooks_lab import doctor
 from nooks_lab.cli import main
-from nooks_lab.extension_table import c_lines, functions_given_away
+from nooks_lab.extension_table import functions_given_away
 from nooks_lab.extensions import build
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("lab", "demo", "doctor", "extensions", "try", "release", "check", "grade")
+COMMANDS = ("lab", "demo", "doctor", "extensions", "lines", "try", "release", "check", "grade")
 
 NO_DEVICE = "int init_module(void) { return 0; }\n"
 NULL_STORE = "int init_module(void) { *(volatile int *)0 = 1; return 0; }\n"
@@ -148,8 +148,14 @@ def test_extensions_has_a_row_for_each(capsys):
     assert min(row[key] for key in ("c_lines", "kernel_wrappers", "extension_wrappers", "object_types")) > 0
 
 
-def test_comments_and_blank_lines_are_no_lines_of_c():
-    assert c_lines('/* a\n * b */\n\nint x; // y\nchar *s = "/* no comment */";\n  \n') == 2
+def test_lines_prints_the_components_with_their_total(capsys):
+    assert run("lines", "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["total"] == sum(row["lines"] for row in said["rows"])
+    assert run("lines") == 0
+    shown = capsys.readouterr().out
+    for row in said["rows"]:
+        assert re.search(rf"{row['component']} +{row['lines']:,} +{row['share']:.1%}", shown)
 
 
 def test_a_function_that_is_only_called_is_no_entry_point():

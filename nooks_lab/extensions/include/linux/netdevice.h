@@ -148,15 +148,15 @@ extern int netif_rx(struct sk_buff *skb);
  * output queue, the softnet queue), so they are functions here (see
  * linux/module.h); what only reads stays inline.
  */
-extern void netif_start_queue(struct net_device *dev);
-extern void netif_stop_queue(struct net_device *dev);
-extern void netif_wake_queue(struct net_device *dev);
-extern void netif_carrier_on(struct net_device *dev);
-extern void netif_carrier_off(struct net_device *dev);
-extern void netif_device_attach(struct net_device *dev);
-extern void netif_device_detach(struct net_device *dev);
-extern void dev_kfree_skb_irq(struct sk_buff *skb);
-extern void dev_kfree_skb_any(struct sk_buff *skb);
+extern void netif_start_queue(struct net_device *dev);	/* Nooks: an inline in Linux */
+extern void netif_stop_queue(struct net_device *dev);	/* Nooks: an inline in Linux */
+extern void netif_wake_queue(struct net_device *dev);	/* Nooks: an inline in Linux */
+extern void netif_carrier_on(struct net_device *dev);	/* Nooks: an inline in Linux */
+extern void netif_carrier_off(struct net_device *dev);	/* Nooks: an inline in Linux */
+extern void netif_device_attach(struct net_device *dev);	/* Nooks: an inline in Linux */
+extern void netif_device_detach(struct net_device *dev);	/* Nooks: an inline in Linux */
+extern void dev_kfree_skb_irq(struct sk_buff *skb);	/* Nooks: an inline in Linux */
+extern void dev_kfree_skb_any(struct sk_buff *skb);	/* Nooks: an inline in Linux */
 
 static inline int netif_queue_stopped(const struct net_device *dev)
 {
