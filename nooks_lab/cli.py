@@ -128,6 +128,16 @@ def extensions(as_json: AsJson = False) -> None:
     if as_json:
         _print_json({"rows": rows})
         return
+    sharing = [
+        column for column in rows[0] if column in ("unique_wrappers", "class_wrappers", "shared_wrappers")
+    ]
+    _print(_table([{key: row[key] for key in row if key not in sharing} for row in rows]))
+    _print("\nWrappers that only one extension uses, one class of them, or several classes:\n")
+    _print(_table([{key: row[key] for key in ("name", "class", *sharing)} for row in rows]))
+
+
+def _table(rows: list[dict[str, Any]]) -> Any:
+    """Return rows as a table; of a hash its beginning is shown."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -140,9 +150,10 @@ def extensions(as_json: AsJson = False) -> None:
             no_wrap=column != "device",
         )
     for row in rows:
-        cells = row | {"object_sha256": row["object_sha256"][:7]}
-        shown.add_row(*map(str, cells.values()))
-    _print(shown)
+        shown.add_row(
+            *(str(cell)[:7] if column == "object_sha256" else str(cell) for column, cell in row.items())
+        )
+    return shown
 
 
 @app.command()

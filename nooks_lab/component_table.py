@@ -129,7 +129,8 @@ def table(package: Path = PACKAGE) -> ComponentTable:
             changes[0] += python_lines(text) if path.name == "hooks.py" else hook_lines(text)
         else:
             changes[1] += marked_lines(text)
-    return ComponentTable(tuple(ComponentRow(name, *counts[name], paper) for name, paper in PAPER.items()))
+    rows = (ComponentRow(name, python, c, PAPER[name]) for name, (python, c) in counts.items())
+    return ComponentTable(tuple(rows))
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -10,8 +10,6 @@ import pytest
 
 from nooks_lab import doctor
 from nooks_lab.cli import main
-from nooks_lab.extension_table import functions_given_away
-from nooks_lab.extensions import build
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = ("lab", "demo", "doctor", "extensions", "lines", "try", "release", "check", "grade")
@@ -146,6 +144,9 @@ def test_extensions_has_a_row_for_each(capsys):
     assert row["changed_lines"] == 0
     assert len(row["object_sha256"]) == 64
     assert min(row[key] for key in ("c_lines", "kernel_wrappers", "extension_wrappers", "object_types")) > 0
+    for row in rows:
+        parts = ("unique_wrappers", "class_wrappers", "shared_wrappers")
+        assert sum(row[part] for part in parts) == row["kernel_wrappers"] + row["extension_wrappers"]
 
 
 def test_lines_prints_the_components_with_their_total(capsys):
@@ -156,15 +157,6 @@ def test_lines_prints_the_components_with_their_total(capsys):
     shown = capsys.readouterr().out
     for row in said["rows"]:
         assert re.search(rf"{row['component']} +{row['lines']:,} +{row['share']:.1%}", shown)
-
-
-def test_a_function_that_is_only_called_is_no_entry_point():
-    text = (
-        "static int __attribute__((noinline)) called(int x) { return x * 3; }\n"
-        "static int given(int x) { return called(x); }\n"
-        "int (*table[])(int) = { given };\n"
-    )
-    assert functions_given_away(build("entries.c", text=text)) == {"given"}
 
 
 def test_doctor_finds_this_installation_well(capsys):
