@@ -161,7 +161,7 @@ def test_an_extension_that_runs_in_no_domain_and_one_given_twice_are_refused(lab
     assert lab.nooks is not None
     with nl.boot() as native:
         module = native.insmod("e1000")
-        with pytest.raises(LookupError, match="^module e1000 runs in no domain$"):
+        with pytest.raises(LookupError, match=r"^module e1000 runs in no domain$"):
             use_of(lab.nooks, module, "network")
-    with pytest.raises(ValueError, match="^the extension nic is given twice$"):
+    with pytest.raises(ValueError, match=r"^the extension nic is given twice$"):
         sharing([use(lab, "nic", "network")] * 2)
