@@ -9,10 +9,10 @@ UV     := uv==0.13.9
 NOTEBOOKS = $(wildcard notebooks/*.ipynb)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab demo test lint sandbox bench lock clean
+.PHONY: help setup lab demo test notebooks lint sandbox bench lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo "  Another Python: make PYTHON=python3.12 setup"
 
 setup: $(READY) ## make .venv with the locked packages and the command nooks-lab
@@ -26,6 +26,9 @@ demo: setup ## the same faulty driver natively and under Nooks, in the terminal
 test: lint sandbox ## check style and types, run the tests and the lecture notebooks
 	$(BIN)/pytest
 	$(if $(NOTEBOOKS),$(BIN)/pytest --nbval --nbval-current-env $(NOTEBOOKS))
+
+notebooks: setup ## execute the lecture notebooks again and keep their outputs
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False $(NOTEBOOKS)
 
 lint: setup ## check style, types and the directions of imports
 	$(BIN)/ruff check

@@ -47,17 +47,29 @@ class Lab:
     peer: Peer
     nooks: Nooks | None = None
 
-    def insmod(self, what: str | ObjectFile, parameters: Parameters | None = None) -> Module:
+    def insmod(
+        self, what: str | ObjectFile, parameters: Parameters | None = None, domain: str | None = None
+    ) -> Module:
         """Load an extension by name, or an object file.
+
+        Parameters
+        ----------
+        domain : str, optional
+            An extension whose protection domain it joins; without Nooks, all share the kernel's anyway.
 
         Raises
         ------
         UnknownExtension, ModuleError, ElfError, CompileError
             When it cannot be loaded.
+        LookupError
+            When no extension of the name ``domain`` runs in a domain.
         """
         obj = extensions.extension(what) if isinstance(what, str) else what
         name = what if isinstance(what, str) else Path(what.name).stem
-        return self.kernel.insmod(name, obj, parameters)
+        if self.nooks is None or domain is None:
+            return self.kernel.insmod(name, obj, parameters)
+        with self.nooks.placing_in(self.nooks.domain_with(domain)):
+            return self.kernel.insmod(name, obj, parameters)
 
     def ifup(self, name: str, address: str, netmask: str) -> int:
         """Bring an interface up with its address, now and after a recovery; returns the driver's result."""

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from nooks_lab.kernel.bug import KernelBug
 from nooks_lab.kernel.exports import Signature
 from nooks_lab.machine import exceptions
-from nooks_lab.machine.cpu import EFLAGS_IF, PAGE_FAULT, Stop
+from nooks_lab.machine.cpu import EFLAGS_IF, INVALID_OPCODE, PAGE_FAULT, Stop
 from nooks_lab.machine.machine import Machine
 from nooks_lab.machine.paging import PageFault
 
@@ -229,7 +229,7 @@ class Execution:
     def bug(self, bug: KernelBug, eip: int) -> int:
         """Deliver BUG(), which is an invalid opcode in Linux; returns where the CPU goes on."""
         self.report(f"kernel BUG: {bug}\n")
-        exceptions.deliver(self.machine.cpu, self.linear, exceptions.INVALID_OPCODE, None, eip)
+        exceptions.deliver(self.machine.cpu, self.linear, INVALID_OPCODE, None, eip)
         return self.machine.cpu.eip
 
     def system_call(self, body: Callable[[], T]) -> T:

@@ -208,7 +208,12 @@ class Modules:
         self._hooks.call_module(module, lambda: self._call(module.struct.cleanup))
 
     def unload(self, module: Module) -> None:
-        """Free a module's memory; whoever still points there will fault, also a module that uses it."""
+        """Free a module's memory; whoever still points there will fault, also a module that uses it.
+
+        One that has gone already is left alone.
+        """
+        if self.loaded.get(module.name) is not module:
+            return
         link = self._list
         while at := self._memory.u32(link):
             record = self._types.view("module", at)

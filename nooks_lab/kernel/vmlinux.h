@@ -26,6 +26,7 @@
 #include <linux/string.h>
 #include <linux/timer.h>
 #include <linux/vmalloc.h>
+#include <asm/hardirq.h>
 #include <asm/io.h>
 #include <asm/ptrace.h>
 #include <asm/uaccess.h>
@@ -69,12 +70,5 @@ struct slab {
 
 /* Kernel functions that only the kernel itself points to. */
 extern void dev_watchdog(unsigned long arg);
-
-struct irq_cpustat {
-	unsigned int softirq_pending;
-	unsigned int local_irq_count;
-	unsigned int local_bh_count;
-	unsigned int syscall_count;
-};
 
 #endif

@@ -31,7 +31,7 @@ EFLAGS_NT = 0x4000
 CR3_LOAD_CYCLES = 200
 """``mov %cr3`` serialises the pipeline; the misses that follow are counted apart."""
 
-PAGE_FAULT = 14
+INVALID_OPCODE, PAGE_FAULT = 6, 14
 _LONGEST_INSTRUCTION = 15
 
 _SLICE = 20_000_000
@@ -186,7 +186,7 @@ class Cpu:
         uclib.uc_emu_stop(self._handle)
 
     def _on_invalid(self, _uc: Any, _data: Any) -> bool:
-        self.exception = (6, None)
+        self.exception = (INVALID_OPCODE, None)
         uclib.uc_emu_stop(self._handle)
         return False
 
@@ -337,6 +337,9 @@ class Cpu:
             self.tlb.load(values[_CR3], values[_CR0])
         if tlb.fault_access:
             self.exception = (PAGE_FAULT, tlb.fault_code)
+        elif status == uc_const.UC_ERR_FETCH_PROT:
+            # Code on a page beyond RAM: the bus answers with ones, and ff ff is no instruction.
+            self.exception, status = (INVALID_OPCODE, None), uc_const.UC_ERR_OK
         if self.exception is not None:
             self._uncount_unexecuted(values[_EIP])
             if self.exception[0] == PAGE_FAULT:

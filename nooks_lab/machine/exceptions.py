@@ -19,7 +19,7 @@ from nooks_lab.machine.descriptor_tables import (
 from nooks_lab.machine.linear import LinearMemory
 from nooks_lab.machine.paging import PageFault
 
-DIVIDE_ERROR, DEBUG, BREAKPOINT, INVALID_OPCODE = 0, 1, 3, 6
+DIVIDE_ERROR, DEBUG, BREAKPOINT = 0, 1, 3
 DOUBLE_FAULT, STACK_FAULT, GENERAL_PROTECTION = 8, 12, 13
 
 NAMES = {

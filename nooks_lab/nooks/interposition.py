@@ -210,16 +210,21 @@ class Interposition:
 
     # The loader
 
-    def bind(self, module: Module, name: str, address: int | None) -> int | None:
+    def bind(self, module: Module, name: str, address: int | None, domain: Domain) -> int | None:
         """Return what an undefined symbol of an extension is linked to.
 
         Raises
         ------
         ModuleError
-            When it is a kernel function that has no wrapper.
+            When it is a kernel function that has no wrapper, or memory is short.
         """
-        if address is None or name in RUN_IN_PLACE or name in self._kernel.layouts.variables:
+        if address is None or name in RUN_IN_PLACE:
             return address
+        if name in self._kernel.layouts.variables:
+            try:
+                return self._nooks.shadows.bind(domain, name, address) or address
+            except MemoryError as error:
+                raise ModuleError(f"module {module.name}: {error}") from error
         gate = self.kernel_gates.get(name)
         if gate is None:
             raise ModuleError(f"module {module.name}: no wrapper for {name}")

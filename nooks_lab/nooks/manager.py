@@ -1,6 +1,7 @@
 """The isolation manager: joins the four functions at the kernel's hook points (paper, section 3.2)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from nooks_lab.kernel.errno import EIO
@@ -27,6 +28,7 @@ from nooks_lab.nooks.wrappers.copies import (
 )
 from nooks_lab.nooks.xpc.calls import ExtensionFault, Xpc
 from nooks_lab.nooks.xpc.deferred import DEFAULT_BATCH, DeferredCalls
+from nooks_lab.nooks.xpc.shadow import Shadows
 
 DOMAIN_PAGES = 32
 """What a new domain takes at most: page tables, the page tracker's tables, a stack, the first heap pages."""
@@ -67,6 +69,7 @@ class Nooks:
         self._domain_of: dict[str, Domain] = {}
         self._queues: dict[int, DeferredCalls] = {}
         self._placing: Domain | None = None
+        self.shadows = Shadows(self)
         self.interposition = Interposition(self)
         self.entry_point = self.interposition.entry_point
         self.object_entry_point = self.interposition.object_entry_point
@@ -83,8 +86,9 @@ class Nooks:
         self.sk_buff = StructCopy(kernel.types, kernel.memory, "sk_buff", SK_BUFF_WRITABLE)
         self.interposition.add_delayed("copy back net_device", self._copy_back_device, 1)
         self.interposition.add_delayed("refresh net_device", self._refresh_device, 1)
-        self.xpc.run_kernel_calls = self.interposition.run_kernel_calls
-        self.xpc.run_extension_calls = self.interposition.run_extension_calls
+        self.xpc.entering = self._entering
+        self.xpc.at_kernel_call = self.shadows.to_kernel
+        self.xpc.at_return = self._returned
         self.xpc.on_left = self.recovery.left
         hooks = kernel.hooks
         hooks.page_table_changed = self._page_table_changed
@@ -182,6 +186,19 @@ class Nooks:
         domain.revoke(head, end - head)
         domain.heap.free(packet.extension)
 
+    # What happens in the kernel's domain before and after an extension runs
+
+    def _entering(self, domain: Domain) -> None:
+        if self.xpc.tasks_in(domain):
+            # It is entered once more, from an interrupt perhaps: what it has put into its shadows comes first.
+            self.shadows.to_kernel(domain)
+        self.interposition.run_extension_calls(domain)
+        self.shadows.to_extension(domain)
+
+    def _returned(self, domain: Domain) -> None:
+        self.shadows.to_kernel(domain)
+        self.interposition.run_kernel_calls(domain)
+
     # Calls and failures
 
     def call_extension(self, domain: Domain, otherwise: int, function: int, *arguments: int) -> int:
@@ -239,17 +256,19 @@ class Nooks:
         LookupError
             When no such extension is isolated.
         """
-        domain = self._domain_of.get(name)
-        if domain is None:
-            there = ", ".join(sorted(self._domain_of)) or "none"
-            raise LookupError(f"no extension {name!r} runs in a domain; there are: {there}")
+        domain = self.domain_with(name)
         self.kernel.execution.system_call(lambda: self.fail(domain, reason))
 
     # The loader
 
-    def place_in(self, domain: Domain | None) -> None:
-        """Where the next module is placed: in a domain that exists, or in one of its own."""
-        self._placing = domain
+    @contextmanager
+    def placing_in(self, domain: Domain | None) -> Iterator[None]:
+        """Within, a module is loaded into a domain that exists, as drivers are that stack on each other."""
+        outer, self._placing = self._placing, domain
+        try:
+            yield
+        finally:
+            self._placing = outer
 
     def new_domain(self, name: str) -> Domain:
         """Make a protection domain.
@@ -269,7 +288,9 @@ class Nooks:
         return domain
 
     def _module_placed(self, module: Module) -> None:
-        domain, self._placing = self._placing, None
+        domain = self._placing
+        if domain is not None and domain.failed:
+            raise ModuleError(f"module {module.name}: domain {domain.name} has failed")
         if domain is None:
             try:
                 domain = self.new_domain(module.name)
@@ -282,7 +303,7 @@ class Nooks:
         self, module: Module, name: str, address: int | None, provider: Module | None
     ) -> int | None:
         if provider is None:
-            return self.interposition.bind(module, name, address)
+            return self.interposition.bind(module, name, address, self._domain_of[module.name])
         if self._domain_of[module.name] is not self._domain_of.get(provider.name):
             raise ModuleError(f"module {module.name}: no wrapper for {name} of module {provider.name}")
         return address
@@ -311,12 +332,27 @@ class Nooks:
         """End a domain: nothing is synchronised with it any more, and its memory is free."""
         self.domains.remove(domain)
         self._queues.pop(domain.number).destroy()
+        self.shadows.forget(domain)
         self.tracker.dismiss(domain)
         domain.destroy()
 
     def domain_of(self, module: str) -> Domain | None:
-        """Return the domain that a module runs in."""
+        """Return the domain that a module runs in, or None."""
         return self._domain_of.get(module)
+
+    def domain_with(self, module: str) -> Domain:
+        """Return the domain that a module runs in.
+
+        Raises
+        ------
+        LookupError
+            When no such extension is isolated.
+        """
+        domain = self._domain_of.get(module)
+        if domain is None:
+            there = ", ".join(sorted(self._domain_of)) or "none"
+            raise LookupError(f"no extension {module!r} runs in a domain; there are: {there}")
+        return domain
 
     def forget_modules(self, names: Iterable[str]) -> None:
         """Modules of a failed domain are gone; their names are free for successors."""

@@ -13,21 +13,23 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from nooks_lab.lab import Lab
-from nooks_lab.machine.memory import PAGE_MASK
+from nooks_lab.nooks.tracking.object_types import TYPES, Transfer
+from nooks_lab.nooks.tracking.tracker import TrackedObject
 from nooks_lab.views import page_rights, palette
 from nooks_lab.views.page_rights import PageRights
 
 
 @dataclass(frozen=True)
 class ObjectShot:
-    """A tracked object: its C type, the addresses of its two versions (equal, or 0 for the extension's,
-    when it is not copied), its lifetime.
+    """A tracked object: its type, the addresses of its two versions (equal, or 0 for the extension's,
+    when it is not copied), its lifetime, and how the extension gets at it (``copy``, ``map`` or ``handle``).
     """
 
     type: str
     kernel: int
     extension: int
     lifetime: str
+    transfer: str = "copy"
 
     @property
     def relation(self) -> str:
@@ -79,10 +81,7 @@ def snapshot(lab: Lab) -> DomainsSnapshot:
     shots = []
     if lab.nooks is not None:
         for domain in lab.nooks.domains:
-            objects = tuple(
-                ObjectShot(item.type, item.kernel, _version(item.extension, domain.writable), item.lifetime)
-                for item in lab.nooks.tracker.objects(domain)
-            )
+            objects = tuple(_object_shot(item) for item in lab.nooks.tracker.objects(domain))
             rights = page_rights.page_rights(lab, f"domain of {domain.name}", domain.directory)
             modules, writable = tuple(domain.modules), dict(domain.writable)
             shots.append(
@@ -93,12 +92,11 @@ def snapshot(lab: Lab) -> DomainsSnapshot:
     return DomainsSnapshot(outside, kernel_rights, tuple(shots))
 
 
-def _version(address: int, writable: dict[int, str]) -> int:
-    """Return the address of an extension version, or 0 when it is none.
-
-    The tracker also knows objects by handles, such as bus addresses, and by what the domain only reads.
-    """
-    return address if address & PAGE_MASK in writable else 0
+def _object_shot(item: TrackedObject) -> ObjectShot:
+    transfer = TYPES[item.type].transfer
+    # The tracker also knows objects by handles, such as bus addresses; those are no version of anything.
+    extension = 0 if transfer is Transfer.HANDLE else item.extension
+    return ObjectShot(item.type, item.kernel, extension, item.lifetime, transfer.value)
 
 
 def graph(shot: DomainsSnapshot) -> nx.DiGraph:
@@ -109,7 +107,7 @@ def graph(shot: DomainsSnapshot) -> nx.DiGraph:
     networkx.DiGraph
         Node attribute ``kind``: ``kernel``, ``domain``, ``module``, ``kernel version``, ``extension
         version`` or ``shared`` (one version for both sides); object nodes also have ``type``, ``address``,
-        ``lifetime`` and ``relation``.
+        ``lifetime``, ``relation`` and ``transfer``.
         Edge attribute ``kind``: ``holds`` (kernel or domain to module), ``owns`` (to an object), ``uses``
         (domain to a shared object) or ``copy`` (kernel version to extension version).
     """
@@ -130,7 +128,12 @@ def graph(shot: DomainsSnapshot) -> nx.DiGraph:
 
 
 def _add_object(made: nx.DiGraph, owner: str, item: ObjectShot) -> None:
-    facts = {"type": item.type, "lifetime": item.lifetime, "relation": item.relation}
+    facts = {
+        "type": item.type,
+        "lifetime": item.lifetime,
+        "relation": item.relation,
+        "transfer": item.transfer,
+    }
     theirs, ours = f"{item.type} {item.kernel:08x}", f"{item.type} {item.extension:08x}"
     if item.relation != "private":
         kind = "shared" if item.relation == "shared" else "kernel version"
@@ -181,7 +184,15 @@ class _Row:
     type: str
     lifetime: str
     relation: str
+    transfer: str
     count: int
+
+    @property
+    def label(self) -> str:
+        """What the line between both sides stands for."""
+        if self.relation == "copy":
+            return "copy" if self.transfer == "copy" else "copy+map"
+        return "mapped" if self.transfer == "map" else self.transfer
 
     @property
     def text(self) -> str:
@@ -190,11 +201,11 @@ class _Row:
 
 def _rows(made: nx.DiGraph, owner: str) -> list[_Row]:
     """Count a domain's objects by type, lifetime and relation."""
-    found: Counter[tuple[str, str, str]] = Counter()
+    found: Counter[tuple[str, str, str, str]] = Counter()
     for _, node, edge in made.out_edges(owner, data="kind"):
         if edge in ("owns", "uses"):
             facts = made.nodes[node]
-            found[facts["type"], facts["lifetime"], facts["relation"]] += 1
+            found[facts["type"], facts["lifetime"], facts["relation"], facts["transfer"]] += 1
     rows = [_Row(*key, count) for key, count in found.items()]
     order = ("copy", "private", "shared")
     return sorted(rows, key=lambda row: (order.index(row.relation), row.type, row.lifetime))
@@ -264,7 +275,7 @@ def _draw_row(ax: Axes, row: _Row, y: float) -> None:
     arrow = {"arrowstyle": style, "linestyle": line, "lw": 2, "color": palette.INK}
     ax.annotate("", (end, y), (_KERNEL_X + _WIDTH - 0.2, y), arrowprops=arrow)
     middle = (_KERNEL_X + _WIDTH + _DOMAIN_X) / 2
-    ax.text(middle, y + 0.12, row.relation, ha="center", fontsize=11, color=palette.INK)
+    ax.text(middle, y + 0.12, row.label, ha="center", fontsize=11, color=palette.INK)
 
 
 def _draw_reasons(ax: Axes, domain: DomainShot, y: float) -> float:

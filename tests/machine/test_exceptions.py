@@ -154,3 +154,13 @@ def test_iret_with_a_bad_stack_page_faults(pc: Machine) -> None:
     assert pc.cpu.run(CODE, pc.clock.now + 1000) is Stop.EXCEPTION
     assert pc.cpu.exception == (14, 0)
     assert pc.cpu.fault_address == HOLE + 0x10
+
+
+def test_code_on_a_page_beyond_ram_is_an_invalid_opcode() -> None:
+    with make_pc() as machine:
+        # An open bus answers a fetch with ones.
+        set_pte(machine, 0x300000, 0xFEBC0000 | 3)
+        machine.cpu.invlpg(0x300000)
+        assert run(machine, b"\xff\xe0", eax=0x300010) is Stop.HLT
+        assert machine.cpu.eip == handler(6) + 1
+        assert stack_words(machine, 1) == (0x300010,)

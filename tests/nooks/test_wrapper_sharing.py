@@ -139,8 +139,8 @@ def test_two_extensions_of_one_domain_have_their_own_entries() -> None:
     with nl.boot(nooks=True) as lab:
         assert lab.nooks is not None
         first = lab.insmod(extensions.build("nic.c", HAS_DEVICE))
-        lab.nooks.place_in(lab.nooks.domain_of("nic"))
-        second = lab.insmod(extensions.build("ticks.c", HAS_TIMER))
+        with lab.nooks.placing_in(lab.nooks.domain_of("nic")):
+            second = lab.insmod(extensions.build("ticks.c", HAS_TIMER))
         assert lab.nooks.domain_of("ticks") is lab.nooks.domain_of("nic")
         assert "timer_list.function" not in use_of(lab.nooks, first, "network").entries
         assert use_of(lab.nooks, second, "timing").entries == OWN | {"timer_list.function"}

@@ -278,7 +278,7 @@ class NetDevices:
             skb = self.skbs.view(address)
             self._softnet.completion_queue = skb.next
             skb.next = 0
-            self.skbs.release(address)
+            self.skbs.free(address)
         for dev in self.devices():
             if dev.state >> SCHED & 1:
                 dev.state &= ~(1 << SCHED)
@@ -324,11 +324,9 @@ class NetDevices:
         self.view(dev).state &= ~(1 << PRESENT)
         self.netif_stop_queue(dev)
 
-    @export(cycles=120)
-    def dev_kfree_skb_irq(self, skb: int) -> None:
-        """Free a sent packet from interrupt context: the softirq does it."""
-        packet = self.skbs.view(skb)
-        packet.next = self._softnet.completion_queue
+    def complete(self, skb: int) -> None:
+        """Have the softirq free a packet that has no reference left, as the inline ``dev_kfree_skb_irq`` does."""
+        self.skbs.view(skb).next = self._softnet.completion_queue
         self._softnet.completion_queue = skb
         self._softirqs.raise_softirq(NET_TX_SOFTIRQ)
 
@@ -336,7 +334,10 @@ class NetDevices:
     def dev_kfree_skb_any(self, skb: int) -> None:
         """Free a packet from whatever context."""
         if self._softirqs.in_hard_irq():
-            self.dev_kfree_skb_irq(skb)
+            packet = self.skbs.view(skb)
+            packet.users.counter -= 1
+            if not packet.users.counter:
+                self.complete(skb)
         else:
             self.skbs.release(skb)
 

@@ -84,11 +84,24 @@ class SocketBuffers:
             raise KernelBug(f"kfree_skb of packet {address:08x}, which is still on a queue")
         skb.users.counter = users - 1
         if users == 1:
-            span = skb.truesize - self._size
-            if not 0 < span <= PAGE_SIZE << 5 or span & PAGE_SIZE - 1:
-                raise KernelBug(f"packet {address:08x} has the impossible truesize {skb.truesize}")
-            self._pages.free(skb.head, max(0, (span >> 12).bit_length() - 1))
-            self._slab.free(address)
+            self.free(address)
+
+    def free(self, address: int) -> None:
+        """``__kfree_skb``: free a packet that has no reference left.
+
+        Raises
+        ------
+        KernelBug
+            When it has one, or its fields make no sense.
+        """
+        skb = self.view(address)
+        if skb.users.counter:
+            raise KernelBug(f"packet {address:08x} is freed with {skb.users.counter} references")
+        span = skb.truesize - self._size
+        if not 0 < span <= PAGE_SIZE << 5 or span & PAGE_SIZE - 1:
+            raise KernelBug(f"packet {address:08x} has the impossible truesize {skb.truesize}")
+        self._pages.free(skb.head, max(0, (span >> 12).bit_length() - 1))
+        self._slab.free(address)
 
     @export(cycles=20)
     def skb_over_panic(self, skb: int, sz: int, here: int) -> None:

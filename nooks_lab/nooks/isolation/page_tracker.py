@@ -23,8 +23,6 @@ class Grant(IntEnum):
     PACKET = 4
     DMA = 5
     DEVICE_REGISTERS = 6
-    DISK_BLOCK = 7
-    SHADOW = 8
 
     @property
     def label(self) -> str:

@@ -115,7 +115,9 @@ def release(nooks: "Nooks", domain: Domain, kinds: list[str]) -> None:
 
 
 def unload(nooks: "Nooks", recovery: Recovery) -> None:
-    """Free the modules' memory, the last loaded first."""
+    """Free the modules' memory, the last loaded first; one that was unloaded meanwhile is not started again."""
+    loaded = nooks.kernel.modules.loaded
+    recovery.modules = [module for module in recovery.modules if loaded.get(module.name) is module]
     for module in reversed(recovery.modules):
         nooks.kernel.modules.unload(module)
     nooks.forget_modules(module.name for module in recovery.modules)
@@ -126,29 +128,32 @@ def reload(nooks: "Nooks", recovery: Recovery) -> None:
     if not recovery.restart:
         return
     fresh: list[Module] = []
-    for module in recovery.modules:
-        problem = _start_again(nooks, recovery, module, fresh)
+    # A module that stacks on others and fails in its init is left out: its own loader has been told.
+    for module in (each for each in recovery.modules if each.init_result == 0):
+        problem = _start_again(nooks, module, fresh)
         if problem:
             recovery.decisions.append(f"{module.name} disabled: {problem}")
             nooks.kernel.log(f"nooks: {recovery.decisions[-1]}\n")
             for loaded in reversed(fresh):
                 nooks.kernel.modules.unload(loaded)
             return
+    if not fresh:
+        return
     for step in nooks.recovery.scripts.get(recovery.extension, []):
         step()
     domain = nooks.domain_of(fresh[0].name)
     recovery.ok = domain is not None and not domain.failed
 
 
-def _start_again(nooks: "Nooks", recovery: Recovery, old: Module, fresh: list[Module]) -> str:
+def _start_again(nooks: "Nooks", old: Module, fresh: list[Module]) -> str:
     """Load one module and call its init; returns what went wrong, or an empty string."""
-    modules, rule = nooks.kernel.modules, recovery.rule
+    modules, rule = nooks.kernel.modules, nooks.policy.of(old.name)
     name, obj = old.name, old.object
-    if rule.action == "replace" and not fresh:
+    if rule.action == "replace":
         name, obj = rule.replacement, nooks.recovery.replacement(rule.replacement)
-    nooks.place_in(nooks.domain_of(fresh[0].name) if fresh else None)
     try:
-        module = modules.load(name, obj, {**old.parameters, **rule.parameters})
+        with nooks.placing_in(nooks.domain_of(fresh[0].name) if fresh else None):
+            module = modules.load(name, obj, {**old.parameters, **rule.parameters})
     except (ModuleError, ElfError) as error:
         return str(error)
     fresh.append(module)

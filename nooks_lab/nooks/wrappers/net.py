@@ -162,7 +162,7 @@ def alloc_skb(nooks: "Nooks", domain: Domain, size: int, gfp_mask: int) -> int:
     return _allocated(nooks, domain, nooks.kernel.skbs.alloc_skb(size, gfp_mask))
 
 
-def _frees(prototype: str, deferral: Deferral | None = None) -> None:
+def _frees(prototype: str) -> None:
     function = parse(prototype).name
 
     def body(nooks: "Nooks", domain: Domain, skb: TrackedObject | None) -> None:
@@ -171,17 +171,11 @@ def _frees(prototype: str, deferral: Deferral | None = None) -> None:
             nooks.take_packet_back(domain, skb)
             nooks.kernel_function(function)(skb.kernel)
 
-    kernel_wrapper(prototype, deferral=deferral, skb=held("sk_buff", null=True, ends=True))(body)
+    kernel_wrapper(prototype, skb=held("sk_buff", null=True, ends=True))(body)
 
 
 _frees("void kfree_skb(struct sk_buff *skb)")
 _frees("void dev_kfree_skb_any(struct sk_buff *skb)")
-_frees(
-    "void dev_kfree_skb_irq(struct sk_buff *skb)",
-    Deferral(
-        "Linux itself puts the freeing off to the softirq; nobody looks at a packet that is being freed"
-    ),
-)
 
 
 def _panics(prototype: str, what: str) -> None:

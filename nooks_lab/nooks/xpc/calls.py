@@ -63,8 +63,10 @@ class Xpc:
 
     Attributes
     ----------
-    run_kernel_calls, run_extension_calls : callable (domain)
-        Run a domain's deferred calls into the kernel, and into the extension; in the kernel's domain.
+    entering : callable (domain)
+        Called in the kernel's domain before an extension runs: deferred calls into it, shadow copies.
+    at_kernel_call, at_return : callable (domain)
+        Called in the kernel's domain when the extension calls the kernel, and when it returns to it.
     on_left : callable (domain)
         Told when a task has left a failed domain.
     livelock_cycles : int
@@ -76,8 +78,9 @@ class Xpc:
         self._clock = kernel.machine.clock
         self._frames: dict[int, list[Frame]] = {}
         self.entered_from: Domain | None = None
-        self.run_kernel_calls: Callable[[Domain], None] = _nothing
-        self.run_extension_calls: Callable[[Domain], None] = _nothing
+        self.entering: Callable[[Domain], None] = _nothing
+        self.at_kernel_call: Callable[[Domain], None] = _nothing
+        self.at_return: Callable[[Domain], None] = _nothing
         self.on_left: Callable[[Domain], None] = _nothing
         self.livelock_cycles = LIVELOCK_CYCLES
         self.driver_calls = 0
@@ -142,7 +145,7 @@ class Xpc:
         """Make a call of machine code inside a domain; see :meth:`nooks_driver_call`."""
         if domain.failed:
             raise ExtensionFault(domain, f"call into the failed domain {domain.name}")
-        self.run_extension_calls(domain)
+        self.guarded(domain, lambda: self.entering(domain))
         self.driver_calls += 1
         pid, chain = self._chain()
         at = self._save_context()
@@ -167,7 +170,7 @@ class Xpc:
                 domain.release_stack(pid)
             if domain.failed:
                 self.on_left(domain)
-        self.guarded(domain, lambda: self.run_kernel_calls(domain))
+        self.guarded(domain, lambda: self.at_return(domain))
         return result
 
     def guarded(self, domain: Domain, body: Callable[[], T]) -> T:
@@ -215,8 +218,9 @@ class Xpc:
             raise ExtensionFault(
                 frame.domain, f"livelock: after {busy:,} cycles the extension still calls the kernel"
             )
+        self.at_kernel_call(frame.domain)
         result = body(frame.domain)
-        self.run_extension_calls(frame.domain)
+        self.entering(frame.domain)
         return result
 
     def slept(self, cycles: int) -> None:

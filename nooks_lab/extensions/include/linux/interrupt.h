@@ -3,6 +3,7 @@
 
 #include <linux/kernel.h>
 #include <linux/sched.h>
+#include <asm/hardirq.h>
 #include <asm/irq.h>
 #include <asm/ptrace.h>
 
@@ -24,5 +25,8 @@ enum {
 	NET_RX_SOFTIRQ,
 	TASKLET_SOFTIRQ
 };
+
+/* Writes what the kernel owns, as in Linux; see dev_kfree_skb_irq. Interrupts must be off. */
+#define __cpu_raise_softirq(nr) (irq_stat.softirq_pending |= 1UL << (nr))
 
 #endif

@@ -4,12 +4,14 @@
 #include <linux/if.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/interrupt.h>
 #include <linux/skbuff.h>
 #include <linux/spinlock.h>
 #include <linux/timer.h>
 #include <linux/types.h>
 #include <asm/atomic.h>
 #include <asm/bitops.h>
+#include <asm/system.h>
 
 #define MAX_ADDR_LEN 8
 
@@ -139,6 +141,8 @@ struct softnet_data {
 	struct sk_buff *completion_queue;
 };
 
+extern struct softnet_data softnet_data;
+
 extern int register_netdev(struct net_device *dev);
 extern void unregister_netdev(struct net_device *dev);
 extern int netif_rx(struct sk_buff *skb);
@@ -155,8 +159,25 @@ extern void netif_carrier_on(struct net_device *dev);	/* Nooks: an inline in Lin
 extern void netif_carrier_off(struct net_device *dev);	/* Nooks: an inline in Linux */
 extern void netif_device_attach(struct net_device *dev);	/* Nooks: an inline in Linux */
 extern void netif_device_detach(struct net_device *dev);	/* Nooks: an inline in Linux */
-extern void dev_kfree_skb_irq(struct sk_buff *skb);	/* Nooks: an inline in Linux */
 extern void dev_kfree_skb_any(struct sk_buff *skb);	/* Nooks: an inline in Linux */
+
+/*
+ * This one is called for each packet, and stays an inline that writes the kernel's softnet queue. Nooks links
+ * softnet_data and irq_stat to shadow copies in the domain, which are synchronised before and after XPCs (paper,
+ * section 4.2).
+ */
+static inline void dev_kfree_skb_irq(struct sk_buff *skb)
+{
+	unsigned long flags;
+
+	if (!atomic_dec_and_test(&skb->users))
+		return;
+	local_irq_save(flags);
+	skb->next = softnet_data.completion_queue;
+	softnet_data.completion_queue = skb;
+	__cpu_raise_softirq(NET_TX_SOFTIRQ);
+	local_irq_restore(flags);
+}
 
 static inline int netif_queue_stopped(const struct net_device *dev)
 {

@@ -96,7 +96,7 @@ register(
         11,
         "registered_netdev",
         Lifetime.EXPLICIT,
-        Transfer.COPY,
+        Transfer.HANDLE,
         _forget_device,
         _check_registered,
         shared=True,

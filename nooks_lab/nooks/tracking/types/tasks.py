@@ -99,7 +99,7 @@ register(
         31,
         "irqaction",
         Lifetime.EXPLICIT,
-        Transfer.COPY,
+        Transfer.HANDLE,
         free_irq,
         _check_irqaction,
         struct="irqaction",
