@@ -190,6 +190,42 @@ def lines(as_json: AsJson = False) -> None:
     )
 
 
+@app.command()
+def wrappers(
+    headers: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="HEADER", help="As linux/skbuff.h; all of the kernel's if none is given."),
+    ] = None,
+    struct: Annotated[
+        list[str] | None, typer.Option(help="Also wrap this struct's function pointers; repeatable.")
+    ] = None,
+    include: Annotated[
+        list[Path] | None, typer.Option(help="A folder of headers of your own, before the kernel's.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="A new file for them, instead of the terminal.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Generate wrapper skeletons for the kernel functions that headers declare."""
+    from nooks_lab.nooks import interposition  # noqa: F401 - it declares the wrappers
+    from nooks_lab.nooks.wrappers.generator import headers as declared
+    from nooks_lab.nooks.wrappers.generator.listing import to_json
+    from nooks_lab.nooks.wrappers.generator.skeleton import skeletons
+
+    named, folders = headers or declared.all_headers(), include or []
+    functions = declared.kernel_functions(named, folders)
+    structs = dict.fromkeys(struct or [])
+    pointers = [each for name in structs for each in declared.function_pointers(name, named, folders)]
+    if as_json and out is not None:
+        raise declared.GeneratorError("--json prints to the terminal, and --out is for Python: choose one")
+    if as_json:
+        _print_json(to_json(functions, pointers))
+    elif out is None:
+        typer.echo(skeletons(functions, pointers), nl=False)
+    else:
+        with out.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(skeletons(functions, pointers))
+
+
 @app.command(name="try")
 def try_(
     file: Annotated[Path, typer.Argument(help="A driver: FILE.c, or FILE.o for i386.")],
@@ -300,13 +336,14 @@ def _is_users(error: Exception) -> bool:
     from nooks_lab.grading.metadata import NotebookError
     from nooks_lab.grading.reference import UnusableReference
     from nooks_lab.kernel.modules import ModuleError
+    from nooks_lab.nooks.wrappers.generator.headers import GeneratorError
     from nooks_lab.replay import CaptureError
     from nooks_lab.toolchain.compiler import CompileError
     from nooks_lab.toolchain.elf import ElfError
     from nooks_lab.trial import UnknownDevice
 
     programs = (CompileError, ElfError, ModuleError, UnknownExtension, UnknownDevice, CaptureError, DemoError)
-    return isinstance(error, (*programs, NotebookError, UnusableReference, OSError))
+    return isinstance(error, (*programs, GeneratorError, NotebookError, UnusableReference, OSError))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -12,7 +12,7 @@ from nooks_lab import doctor
 from nooks_lab.cli import main
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("lab", "demo", "doctor", "extensions", "lines", "try", "release", "check", "grade")
+COMMANDS = ("lab", "demo", "doctor", "extensions", "lines", "wrappers", "try", "release", "check", "grade")
 
 NO_DEVICE = "int init_module(void) { return 0; }\n"
 NULL_STORE = "int init_module(void) { *(volatile int *)0 = 1; return 0; }\n"

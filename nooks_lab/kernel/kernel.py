@@ -211,6 +211,7 @@ class Kernel:
             self.skbs,
             self.net,
             self.inet,
+            self.traps,
         )
         self.modules = Modules(
             self.types,

@@ -8,6 +8,8 @@ import struct
 from typing import Any
 
 from nooks_lab.kernel.execution import Execution
+from nooks_lab.kernel.exports import VaList, export
+from nooks_lab.kernel.format import vsprintf
 from nooks_lab.kernel.hooks import Hooks
 from nooks_lab.kernel.irq import NR_IRQS, Interrupts
 from nooks_lab.kernel.page_table import PageTable
@@ -158,6 +160,11 @@ class Traps:
         self._say(text)
         self.panicked = reason
         raise Panic(reason)
+
+    @export(name="panic", cycles=1_500)
+    def panic_for_module(self, fmt: int, arguments: VaList) -> None:
+        """``panic`` as extensions call it: the formatted message is the reason."""
+        self.panic(vsprintf(self._memory, self._memory.string(fmt), arguments).decode("latin-1").rstrip("\n"))
 
     def _say(self, text: str) -> None:
         self._printk.log(text.encode())

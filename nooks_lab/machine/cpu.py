@@ -21,7 +21,7 @@ from nooks_lab.machine.bus import Bus
 from nooks_lab.machine.clock import DECODE, Clock
 from nooks_lab.machine.fault_address import fault_address
 from nooks_lab.machine.memory import PAGE_MASK, PAGE_SHIFT, PhysicalMemory
-from nooks_lab.machine.paging import CR0_PE, PF_WRITE, P, PageFault, PageWalker
+from nooks_lab.machine.paging import CR0_PE, PF_WRITE, P, PageFault
 from nooks_lab.machine.tlb import WALK, Tlb
 
 EFLAGS_IF = 0x200
@@ -105,7 +105,7 @@ class Cpu:
     def _add_hooks(self, block_clock: Path) -> None:
         tlb = self.tlb.block
         tlb.read_registers = _address_of(uclib.uc_reg_read_batch)
-        if type(self.tlb.walker) is not PageWalker:
+        if not self.tlb.walks_in_c:
             tlb.walk = self._walk = WALK(self._walk_in_python)
         self._add_hook(uc_const.UC_HOOK_TLB_FILL, self.tlb.code.on_tlb_fill, ctypes.byref(tlb))
         library = ctypes.CDLL(str(block_clock))

@@ -3,8 +3,8 @@
  *
  * It is C because a switch of page tables makes it ask for every page again: Python callbacks took a third
  * of a call into another protection domain and back.  A walk other than the built-in one is called in Python.
- * The layout of struct tlb is declared again in tlb.py; Tlb.lookup there does the same for Python's own
- * accesses, and PageWalker in paging.py is walk() in readable form.
+ * The layout of struct tlb is declared again in tlb.py; Tlb.lookup there does the same where Python looks up and
+ * the walk is another, and PageWalker in paging.py is walk() in readable form.
  */
 typedef unsigned int u32;
 typedef unsigned long long u64;
@@ -137,6 +137,16 @@ static void forget(struct tlb *tlb, u32 address)
 
 	if (*entry)
 		*entry = DROPPED;
+}
+
+/* For Python's own accesses; 0 when the access faults, with the error code in tlb->fault_code. */
+EXPORT u32 tlb_lookup(struct tlb *tlb, u32 address, int write)
+{
+	u32 entry = find(tlb, address, write);
+
+	if (!entry)
+		forget(tlb, address);
+	return entry;
 }
 
 EXPORT _Bool on_tlb_fill(void *engine, u64 linear, int access, struct uc_tlb_entry *result, struct tlb *tlb)

@@ -9,7 +9,18 @@ from pathlib import Path
 
 from nooks_lab.machine.clock import Clock
 from nooks_lab.machine.memory import PAGE_MASK, PAGE_SHIFT, PhysicalMemory
-from nooks_lab.machine.paging import CR0_PG, CR0_WP, PF_PRESENT, PF_WRITE, RW, D, P, PageFault, Walker
+from nooks_lab.machine.paging import (
+    CR0_PG,
+    CR0_WP,
+    PF_PRESENT,
+    PF_WRITE,
+    RW,
+    D,
+    P,
+    PageFault,
+    PageWalker,
+    Walker,
+)
 
 TLB_MISS_CYCLES = 30
 """A page walk that finds both entries in the caches: about 30 cycles on a Pentium 4."""
@@ -57,8 +68,7 @@ class Tlb:
     clock : Clock
         Charged for every miss.
     walker : Walker
-        Asked at every miss; for the CPU's own accesses ``tlb.c`` walks as :class:`PageWalker` does, and
-        the CPU has it ask here when the walker is another.
+        Asked at every miss.  In place of the built-in :class:`PageWalker`, ``tlb.c`` walks itself, as it does.
     library : Path
         The shared library compiled from ``tlb.c``.
     """
@@ -84,6 +94,13 @@ class Tlb:
             word_count=len(memory.words),
         )
         self._pointer = ctypes.byref(self.block)
+        self._lookup = self.code.tlb_lookup
+        self._lookup.restype = ctypes.c_uint32
+
+    @property
+    def walks_in_c(self) -> bool:
+        """Whether ``tlb.c`` walks itself: only in place of the built-in walker, whose twin it has."""
+        return type(self.walker) is PageWalker
 
     def load(self, cr3: int, cr0: int) -> None:
         """Follow the CPU's control registers; a change of CR3, or of PG or WP, flushes (SDM 4.10.4.1)."""
@@ -113,6 +130,11 @@ class Tlb:
             return entry
         if not self.block.cr0 & CR0_PG:
             return address & PAGE_MASK | RW | D | P
+        if self.walks_in_c:
+            found: int = self._lookup(self._pointer, address, write)
+            if not found:
+                raise PageFault(address, self.block.fault_code)
+            return found
         try:
             return self._find(address, write, entry)
         except PageFault:

@@ -76,7 +76,7 @@ class Interposition:
     def _checked_body(self, wrapper: KernelWrapper) -> Callable[..., Any]:
         nooks, decisions, body, name = self._nooks, wrapper.decisions, wrapper.body, wrapper.name
         result = parse(wrapper.prototype).result
-        error = None if result == "void" else 0 if result.endswith("*") else -EINVAL
+        error = None if result == "void" else 0 if "*" in result else -EINVAL
 
         def run(domain: Domain, *arguments: Any) -> Any:
             self._keep_order(domain, arguments)

@@ -15,11 +15,13 @@ class Declaration:
     """A function or variable that a header declares and does not define.
 
     params: the names of a function's parameters ('' if not given), None for a variable.
+    written: the types of the parameters as the header has them, with qualifiers and typedefs.
     header: as one would include it ('linux/slab.h'); line: counted from 1.
     """
 
     name: str
     params: tuple[str, ...] | None
+    written: tuple[str, ...]
     header: str
     line: int
 
@@ -34,8 +36,17 @@ def find_declarations(source: compiler.Source) -> list[Declaration]:
             found.setdefault(declaration.name, declaration)
         return json.dumps([asdict(each) for each in found.values()]).encode(), headers
 
-    rows = json.loads(compiler.cached("declarations 1", source, make))
-    return [Declaration(**(row | {"params": row["params"] and tuple(row["params"])})) for row in rows]
+    rows = json.loads(compiler.cached("declarations 2", source, make))
+    return [
+        Declaration(
+            row["name"],
+            None if row["params"] is None else tuple(row["params"]),
+            tuple(row["written"]),
+            row["header"],
+            row["line"],
+        )
+        for row in rows
+    ]
 
 
 def _syntax_tree(source: compiler.Source) -> tuple[Any, list[Path]]:
@@ -68,10 +79,12 @@ class _Walk:
             children = node.get("inner", [])
             if node["kind"] == "FunctionDecl":
                 if all(child["kind"] != "CompoundStmt" for child in children):
-                    params = (child.get("name", "") for child in children if child["kind"] == "ParmVarDecl")
-                    yield Declaration(node["name"], tuple(params), header, line)
+                    params = [child for child in children if child["kind"] == "ParmVarDecl"]
+                    names = tuple(child.get("name", "") for child in params)
+                    written = tuple(child["type"]["qualType"] for child in params)
+                    yield Declaration(node["name"], names, written, header, line)
             elif node["kind"] == "VarDecl" and node.get("storageClass") == "extern":
-                yield Declaration(node["name"], None, header, line)
+                yield Declaration(node["name"], None, (), header, line)
 
     def _place(self, location: dict[str, Any]) -> tuple[str, int]:
         """Where something stands; if a macro made it, where the macro was used."""

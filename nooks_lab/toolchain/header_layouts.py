@@ -23,6 +23,7 @@ from nooks_lab.toolchain.layouts import (
 )
 
 # The debug information describes no function that is only declared, but it describes a pointer to one.
+# The variable of just this name is for headers of nothing but macros, which would have no debug information.
 _PROBE = "__nooks_lab_probe_"
 
 
@@ -56,8 +57,10 @@ def headers_source(
 
 def _probe(source: compiler.Source, declarations: Sequence[Declaration]) -> tuple[Layouts, list[Path]]:
     probes = "".join(f"__typeof__({each.name}) *{_PROBE}{each.name};\n" for each in declarations)
+    probes += f"char {_PROBE};\n"
     compiled, read = compiler.compile_uncached(dataclasses.replace(source, text=source.text + probes))
     layouts = read_layouts(elf.read_object(compiled.data, source.name))
+    del layouts.variables[_PROBE]
     for declaration in declarations:
         pointer = layouts.variables.pop(_PROBE + declaration.name).type
         target = pointer.target or VOID

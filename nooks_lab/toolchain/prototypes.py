@@ -14,12 +14,16 @@ __all__ = ["Prototype", "read_macros", "read_prototypes"]
 
 @dataclass(frozen=True)
 class Prototype:
-    """A function that a header declares; header as one would include it ('linux/slab.h'), line from 1."""
+    """A function that a header declares; header as one would include it ('linux/slab.h'), line from 1.
+
+    written: the types of its parameters as the header has them; type has neither qualifiers nor typedefs.
+    """
 
     name: str
     type: FunctionType
     header: str
     line: int
+    written: tuple[str, ...]
 
 
 def read_prototypes(
@@ -31,7 +35,7 @@ def read_prototypes(
     """
     functions = read_header_layouts(headers, include, defines).functions
     return {
-        each.name: Prototype(each.name, functions[each.name], each.header, each.line)
+        each.name: Prototype(each.name, functions[each.name], each.header, each.line, each.written)
         for each in find_declarations(headers_source(headers, include, defines))
         if each.params is not None
     }

@@ -145,6 +145,13 @@ def test_an_oops_panics_when_it_is_asked_to(lab: Lab) -> None:
         lab.insmod(extensions.build("broken.c", NULL_IN_INIT))
 
 
+def test_a_module_can_panic_the_kernel(lab: Lab) -> None:
+    source = '#include <linux/module.h>\n#include <linux/kernel.h>\nint init_module(void) { panic("bad %s", "day"); }'
+    with pytest.raises(Panic, match="bad day"):
+        lab.insmod(extensions.build("broken.c", source))
+    assert "Kernel panic: bad day" in lab.dmesg()
+
+
 @pytest.mark.parametrize("loop", LOOPS)
 def test_an_init_that_never_returns_is_a_hang(lab: Lab, loop: str) -> None:
     with pytest.raises(Hang, match="does not return"):

@@ -187,6 +187,7 @@ BAD_CALLS = {
         "copy_from_user((void *)0xc0100000, (void *)0x8048000, 4);",
         "copy_from_user: ",
     ),
+    "panic": ('panic("no device %d\\n", 7);', "panic: no device 7"),
     "a store to kernel memory": ("*(volatile int *)0xc0100000 = 1;", "page fault: write to c0100000 at "),
     "a division by zero": ("volatile int zero = 0, ten = 10; return ten / zero;", "divide error"),
 }

@@ -72,3 +72,17 @@ def test_a_declaration_by_a_macro_stands_where_the_macro_is_used(tmp_path):
 def test_a_missing_header_is_named(include):
     with pytest.raises(CompileError, match=r"lab/nowhere\.h"):
         read_prototypes(["lab/nowhere.h"], [include])
+
+
+def test_the_types_of_parameters_are_there_as_written(tmp_path):
+    (tmp_path / "own.h").write_text(
+        "typedef unsigned int size_t;\nextern int put(const char *text, size_t n, void (*done)(int));\n"
+    )
+    prototype = read_prototypes(["own.h"], [tmp_path])["put"]
+    assert prototype.written == ("const char *", "size_t", "void (*)(int)")
+    assert [str(ctype) for _, ctype in prototype.type.params] == ["char *", "unsigned int", "void (*)(int)"]
+
+
+def test_a_header_of_nothing_but_macros_declares_nothing(tmp_path):
+    (tmp_path / "macros.h").write_text("#define ANSWER 42\n")
+    assert read_prototypes(["macros.h"], [tmp_path]) == {}

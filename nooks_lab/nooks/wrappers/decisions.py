@@ -184,6 +184,23 @@ class Body:
         return f"checked by the body: {self.reason}"
 
 
+@dataclass(frozen=True)
+class Blank:
+    """Nobody has decided yet; no wrapper can be declared with it."""
+
+    def check(self, nooks: "Nooks", domain: Domain, function: str, value: int, arguments: Arguments) -> Any:
+        """Refuse the argument: without a decision nothing is sound."""
+        raise BadParameter(f"{function}: nobody has decided what {value:08x} may be")
+
+    def explain(self) -> str:
+        """Return the lack of a decision in words."""
+        return "still blank"
+
+
+BLANK = Blank()
+"""What the generator leaves for each pointer."""
+
+
 def _size(nooks: "Nooks", size: int | str, function: str, arguments: Arguments) -> int:
     if isinstance(size, str):
         size = arguments[size] if size in arguments else nooks.kernel.types.size(size)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nooks_lab.nooks.tracking.object_types import TYPES, Transfer
-from nooks_lab.nooks.wrappers.decisions import Decision, Held, Writes
+from nooks_lab.nooks.wrappers.decisions import Blank, Decision, Held, Reads, Writes
 from nooks_lab.toolchain.layouts import FunctionType, spell_declaration
 
 if TYPE_CHECKING:
@@ -80,13 +80,17 @@ Beside these, the kernel's global variables are linked straight in: the extensio
 (paper, section 4.2).
 """
 
-_PROTOTYPE = re.compile(r"^(?P<result>.*?[ *])(?P<name>\w+)\((?P<parameters>.*)\)$")
-_POINTER = re.compile(r"\*\w*$|\(\*\w+\)\(")
+_NAME = re.compile(r"[ *(](?P<name>\w+)\(")
+_PARAMETER = re.compile(r"\(\*+(\w+)\)|(\w+)$")
+_POINTER = re.compile(r"\*\w*$|\(\*+\w+\)")
+
+_TAKEN = frozenset(["nooks", "domain", "arguments", "prototype", "deferral"])
+"""What a body and ``kernel_wrapper`` call parameters of their own."""
 
 
 def python_name(parameter: str) -> str:
-    """Return a C parameter's name as Python can use it."""
-    return parameter + "_" if keyword.iskeyword(parameter) else parameter
+    """Return a C parameter's name as a wrapper in Python can use it."""
+    return parameter + "_" if keyword.iskeyword(parameter) or parameter in _TAKEN else parameter
 
 
 @dataclass(frozen=True)
@@ -108,21 +112,35 @@ def parse(prototype: str) -> Prototype:
     WrapperError
         When it is none.
     """
-    found = _PROTOTYPE.match(prototype)
-    if found is None:
+    found = _NAME.search(prototype)
+    end = -1 if found is None else _closing(prototype, found.end())
+    # What stands behind the parameters belongs to a result that is a pointer to a function.
+    behind = prototype[end + 1 :]
+    if found is None or end < 0 or (behind and not behind.startswith(")(")):
         raise WrapperError(f"{prototype!r} is no prototype of a C function")
     names, pointers, variadic = [], set(), False
-    for parameter in _split(found["parameters"]):
+    for parameter in _split(prototype[found.end() : end]):
         if parameter == "...":
             variadic = True
         elif parameter != "void":
-            name = re.findall(r"\(\*(\w+)\)|(\w+)$", parameter)
-            if not name:
+            name = _PARAMETER.search(parameter)
+            if name is None or name[0] == parameter:
                 raise WrapperError(f"{prototype!r}: the parameter {parameter!r} has no name")
-            names.append(name[0][0] or name[0][1])
+            names.append(name[1] or name[2])
             if _POINTER.search(parameter):
                 pointers.add(names[-1])
-    return Prototype(found["name"], found["result"].strip(), tuple(names), frozenset(pointers), variadic)
+    result = prototype[: found.start("name")].strip() + behind
+    return Prototype(found["name"], result, tuple(names), frozenset(pointers), variadic)
+
+
+def _closing(text: str, start: int) -> int:
+    """Return where the parenthesis closes that was opened just before ``start``; -1 when it does not."""
+    depth = 1
+    for index in range(start, len(text)):
+        depth += (text[index] == "(") - (text[index] == ")")
+        if not depth:
+            return index
+    return -1
 
 
 def _split(parameters: str) -> list[str]:
@@ -140,7 +158,7 @@ def spell_prototype(name: str, function: FunctionType) -> str:
     """Return the declaration of a kernel function in the spelling that wrappers use."""
     parameters = [spell_declaration(ctype, parameter) for parameter, ctype in function.params]
     parameters += ["..."] if function.variadic else []
-    return f"{spell_declaration(function.result, name)}({', '.join(parameters) or 'void'})"
+    return spell_declaration(function.result, f"{name}({', '.join(parameters) or 'void'})")
 
 
 def kernel_wrapper(
@@ -181,6 +199,11 @@ def declare_wrapper(
             else f"the pointer {missing[0]} lacks a decision"
         )
         raise WrapperError(f"wrapper of {parsed.name}: {problem}")
+    for name, decision in by_name.items():
+        if isinstance(decision, Blank):
+            raise WrapperError(
+                f"wrapper of {parsed.name}: the decision about its pointer {name} is still blank"
+            )
     decided = {name: decision for name, decision in by_name.items() if decision is not None}
     if deferral is not None:
         _check_deferral(parsed, decided, deferral)
@@ -198,7 +221,9 @@ def declare_wrapper(
 def _check_deferral(parsed: Prototype, decisions: dict[str, Decision], deferral: Deferral) -> None:
     where = f"wrapper of {parsed.name}: it cannot be deferred, since"
     if parsed.result != "void" and deferral.result is None:
-        raise WrapperError(f"{where} its caller gets a {parsed.result}, which is not known before the call")
+        raise WrapperError(
+            f"{where} its caller gets the {parsed.result} that it returns, which is not known before"
+        )
     if parsed.variadic or len(parsed.parameters) > 4:
         raise WrapperError(f"{where} a queue has room for four arguments")
     for name, decision in decisions.items():
@@ -242,12 +267,13 @@ def extension_wrapper(kind: str, prototype: str) -> Callable[[ExtensionBody], Ex
 
 
 def check_declarations(kernel: "Kernel") -> None:
-    """Compare every declared wrapper with the kernel's headers.
+    """Compare every declared wrapper with the kernel's headers and the registry of object types.
 
     Raises
     ------
     WrapperError
-        When a wrapper stands for a function or function pointer that does not exist, or has another signature.
+        When a wrapper stands for a function or function pointer that does not exist or has another signature, or
+        decides by an object type or a size that there is not.
     """
     for name, wrapper in KERNEL_WRAPPERS.items():
         if name not in kernel.functions:
@@ -257,16 +283,30 @@ def check_declarations(kernel: "Kernel") -> None:
             raise WrapperError(
                 f"wrapper of {name}: it is declared as {wrapper.prototype!r}, and is {prototype!r}"
             )
+        for parameter, decision in wrapper.decisions.items():
+            problem = _problem(kernel, wrapper, decision)
+            if problem:
+                raise WrapperError(f"wrapper of {name}: {parameter} is decided by {problem}")
     for kind, entry in EXTENSION_WRAPPERS.items():
         struct, _, member = kind.partition(".")
         layout = kernel.layouts.structs.get(struct)
-        if layout is None or member not in layout.fields:
+        pointer = None if layout is None or member not in layout.fields else layout.fields[member].type
+        if pointer is None or pointer.target is None or pointer.target.function is None:
             raise WrapperError(f"wrapper of {kind}: the kernel's headers have no such function pointer")
-        if entry.prototype != layout.fields[member].type.name:
+        if entry.prototype != pointer.name:
             raise WrapperError(
-                f"wrapper of {kind}: it is declared as {entry.prototype!r}, "
-                f"and is {layout.fields[member].type.name!r}"
+                f"wrapper of {kind}: it is declared as {entry.prototype!r}, and is {pointer.name!r}"
             )
+
+
+def _problem(kernel: "Kernel", wrapper: KernelWrapper, decision: Decision) -> str:
+    if isinstance(decision, Held):
+        unknown = [kind for kind in decision.kinds if kind not in TYPES]
+        return f"{unknown[0]!r}, which is no object type" if unknown else ""
+    if isinstance(decision, Reads | Writes) and isinstance(decision.size, str):
+        known = decision.size in wrapper.parameters or decision.size in kernel.layouts.structs
+        return "" if known else f"{decision.size!r}, which is neither a parameter nor a struct"
+    return ""
 
 
 def pass_through(prototype: str, **decisions: Decision) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nooks_lab.kernel.errno import ENOMEM
+from nooks_lab.kernel.exports import VaList
+from nooks_lab.kernel.format import vsprintf
 from nooks_lab.machine.paging import PageFault
 from nooks_lab.nooks.isolation.domain import BadParameter, Domain
 from nooks_lab.nooks.tracking.tracker import TrackedObject
@@ -16,6 +18,14 @@ if TYPE_CHECKING:
     from nooks_lab.nooks.manager import Nooks
 
 pass_through("void __udelay(unsigned long usecs)")
+
+
+@kernel_wrapper("void panic(char *fmt, ...)", fmt=Text())
+def panic(nooks: "Nooks", domain: Domain, fmt: int, arguments: VaList) -> None:
+    """An extension that gives up gives up itself, not the system."""
+    text = vsprintf(nooks.kernel.memory, nooks.kernel.memory.string(fmt), arguments)
+    raise BadParameter(f"panic: {text.decode('latin-1').rstrip()}")
+
 
 # Sleeping.  While a task sleeps in the kernel, its extension is not busy.
 
