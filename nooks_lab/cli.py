@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ import typer
 
 if TYPE_CHECKING:
     from nooks_lab.lab import Lab
+    from nooks_lab.nooks.log_only import DirectStore
 
 USER_ERROR = 2
 _FIGURES = (".png", ".svg", ".pdf")
@@ -231,12 +232,17 @@ def try_(
     file: Annotated[Path, typer.Argument(help="A driver: FILE.c, or FILE.o for i386.")],
     device: Annotated[str, typer.Option(help="The device it drives.")],
     native: Annotated[bool, typer.Option("--native", help="Without Nooks.")] = False,
+    log_only: Annotated[
+        bool, typer.Option("--log-only", help="Let its direct stores to kernel data through, and list them.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Compile your own driver, load it, run that device's workload, and say what happened."""
     from nooks_lab.trial import read_driver, try_driver
 
-    trial = try_driver(read_driver(file), device, nooks=not native)
+    if native and log_only:
+        raise typer.BadParameter("--log-only is a mode of Nooks, and --native is without Nooks")
+    trial = try_driver(read_driver(file), device, nooks=not native, log_only=log_only)
     if as_json:
         _print_json(trial.to_json())
         return
@@ -247,6 +253,17 @@ def try_(
         typer.echo(trial.end)
     if trial.traffic is not None:
         typer.echo(f"{trial.traffic.sent} packets sent, {trial.traffic.lost} lost")
+    if trial.stores is not None:
+        _echo_stores(trial.stores)
+
+
+def _echo_stores(stores: Sequence["DirectStore"]) -> None:
+    """Print log-only mode's list: where in the source, how often, to what."""
+    places = "1 place" if len(stores) == 1 else f"{len(stores)} places"
+    typer.echo(f"direct stores to kernel data: {places if stores else 'none'}")
+    for store in stores:
+        times = "once" if store.count == 1 else f"{store.count} times"
+        typer.echo(f"  {store}, {times}")
 
 
 @app.command()

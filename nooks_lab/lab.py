@@ -114,25 +114,37 @@ def make_machine(walker: Walker | None = None) -> Machine:
     return Machine(block_clock, tlb, walker)
 
 
-def boot(*, nooks: bool = False, walker: Walker | None = None, mac: bytes = MAC) -> Lab:
+def boot(
+    *, nooks: bool = False, log_only: bool = False, walker: Walker | None = None, mac: bytes = MAC
+) -> Lab:
     """Switch a PC on, with an 82540EM and a wire, and boot the kernel.
 
     Parameters
     ----------
     nooks : bool
         Isolate the extensions.
+    log_only : bool
+        With Nooks: list the extensions' direct stores to kernel data instead of stopping them.
     walker : Walker, optional
         The CPU's page walk, for instance a student's own.
     mac : bytes
         The NIC's station address, 6 bytes.
+
+    Raises
+    ------
+    ValueError
+        When log-only mode is asked for without Nooks.
     """
+    if log_only and not nooks:
+        raise ValueError("log-only mode is a mode of Nooks: boot(nooks=True, log_only=True)")
     machine = make_machine(walker)
     nic = E1000(name="nic", device=3, irq=11, base=0xFEBC0000, mac=mac, negotiation=LINK_CYCLES)
     machine.plug(nic)
     peer = Peer("peer", machine.clock)
     wire = Wire(nic, peer)
     kernel = Kernel(machine)
-    return Lab(machine, kernel, nic, wire, peer, Nooks(kernel) if nooks else None)
+    manager = Nooks(kernel, log_only=log_only) if nooks else None
+    return Lab(machine, kernel, nic, wire, peer, manager)
 
 
 def read_object_file(path: Path) -> ObjectFile:

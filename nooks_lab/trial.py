@@ -1,12 +1,13 @@
 """A user's own driver on the simulated PC: compiled, loaded, put to work; and what came of it."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import nooks_lab as nl
 from nooks_lab import extensions
 from nooks_lab.lab import read_object_file
+from nooks_lab.nooks.log_only import DirectStore
 from nooks_lab.replay import DEVICE, SYSTEM_ENDS, Replay, end_of, read_capture, replay
 from nooks_lab.toolchain.elf import ObjectFile
 
@@ -32,6 +33,8 @@ class Trial:
         The workload; None when the driver did not get that far.
     messages : tuple of str
         The kernel log since the driver was loaded, and what set off each recovery.
+    stores : tuple of DirectStore, or None
+        Its direct stores to kernel data; None when they were not logged.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Trial:
     end: str
     traffic: Replay | None
     messages: tuple[str, ...]
+    stores: tuple[DirectStore, ...] | None = None
 
     @property
     def workload_ok(self) -> bool:
@@ -53,7 +57,7 @@ class Trial:
         result: dict[str, Any] = {"outcome": self.outcome, "end": self.end}
         if self.traffic is not None:
             result |= {"packets_sent": self.traffic.sent, "packets_lost": self.traffic.lost}
-        return {
+        trial = {
             "file": self.name,
             "device": self.device,
             "object_sha256": self.object_sha256,
@@ -61,6 +65,9 @@ class Trial:
             "workload_ok": self.workload_ok,
             "messages": list(self.messages),
         }
+        if self.stores is not None:
+            trial["stores"] = [asdict(store) for store in self.stores]
+        return trial
 
 
 def read_driver(path: Path) -> ObjectFile:
@@ -74,8 +81,13 @@ def read_driver(path: Path) -> ObjectFile:
     return read_object_file(path) if path.suffix == ".o" else extensions.build(path)
 
 
-def try_driver(obj: ObjectFile, device: str, *, nooks: bool) -> Trial:
+def try_driver(obj: ObjectFile, device: str, *, nooks: bool, log_only: bool = False) -> Trial:
     """Load a driver into a fresh system and replay the device's traffic through it.
+
+    Parameters
+    ----------
+    log_only : bool
+        With Nooks: let its direct stores to kernel data through, and list them.
 
     Raises
     ------
@@ -87,7 +99,7 @@ def try_driver(obj: ObjectFile, device: str, *, nooks: bool) -> Trial:
     if device not in DEVICES:
         raise UnknownDevice(f"unknown device {device!r}; there are: {', '.join(DEVICES)}")
     frames = read_capture()
-    with nl.boot(nooks=nooks) as lab:
+    with nl.boot(nooks=nooks, log_only=log_only) as lab:
         before = lab.dmesg()
         outcome, end = "", ""
         traffic = None
@@ -102,4 +114,5 @@ def try_driver(obj: ObjectFile, device: str, *, nooks: bool) -> Trial:
             outcome, end = traffic.outcome, traffic.end
         messages = lab.dmesg().removeprefix(before).splitlines()
         messages += [recovery.trigger for recovery in lab.nooks.recoveries] if lab.nooks else []
-        return Trial(obj.name, device, obj.sha256, nooks, outcome, end, traffic, tuple(messages))
+        stores = tuple(lab.nooks.stores) if lab.nooks and log_only else None
+        return Trial(obj.name, device, obj.sha256, nooks, outcome, end, traffic, tuple(messages), stores)

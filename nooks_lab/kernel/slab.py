@@ -150,8 +150,8 @@ class SlabAllocator:
         list_add(self._memory, descriptor, cache.slabs_partial.address)
         return True
 
-    def _find(self, address: int) -> tuple[Any, Any, int] | None:
-        """Return cache, slab and index of an allocated object, or None."""
+    def _around(self, address: int) -> tuple[Any, Any, int, int] | None:
+        """Return cache, slab and index of the allocated object around an address, and how far in it lies."""
         if not self._pages.in_direct_map(address):
             return None
         page = self._pages.page(address)
@@ -160,11 +160,21 @@ class SlabAllocator:
         cache = self._types.view("kmem_cache", self._memory.u32(page + self._list))
         slab = self._types.view("slab", self._memory.u32(page + self._list + 4))
         index, rest = divmod(address - slab.s_mem, cache.objsize)
-        if rest or not 0 <= index < cache.num:
+        if not 0 <= index < cache.num:
             return None
         if self._memory.u16(slab.address + self._bufctl + 2 * index) != _END - 1:
             return None
-        return cache, slab, index
+        return cache, slab, index, rest
+
+    def _find(self, address: int) -> tuple[Any, Any, int] | None:
+        """Return cache, slab and index of the allocated object at an address, or None."""
+        found = self._around(address)
+        return None if found is None or found[3] else found[:3]
+
+    def size_around(self, address: int) -> int | None:
+        """Return the size of the allocated object in which an address lies, or None when it lies in none."""
+        found = self._around(address)
+        return None if found is None else int(found[0].objsize)
 
     def size_of(self, address: int) -> int | None:
         """Return the usable size of an allocated object, or None when the address is none."""

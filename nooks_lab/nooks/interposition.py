@@ -17,7 +17,7 @@ from nooks_lab.nooks.wrappers.declare import (
     check_declarations,
     parse,
 )
-from nooks_lab.nooks.xpc.deferred import QUEUE_CYCLES, CallQueue, DeferredCall
+from nooks_lab.nooks.xpc.deferred import QUEUE_CYCLES, QUEUE_SIZE, CallQueue, DeferredCall
 
 if TYPE_CHECKING:
     from nooks_lab.nooks.manager import Nooks
@@ -53,6 +53,7 @@ class Interposition:
         self._delayed: list[tuple[Delayed, int, tuple[int, ...]]] = []
         self._numbers: dict[str, int] = {}
         self.kernel_gates = {name: self._make_kernel_gate(each) for name, each in KERNEL_WRAPPERS.items()}
+        self._first_own = len(self._delayed)
 
     # Kernel wrappers: XPC on entry, checks, body
 
@@ -65,8 +66,7 @@ class Interposition:
             delayed = self.add_delayed(wrapper.name, run, len(wrapper.parameters), _ended(wrapper))
 
         def enter(*arguments: Any) -> Any:
-            if delayed is not None and nooks.batch > 1:
-                self._defer(delayed, arguments)
+            if delayed is not None and self._defer(delayed, arguments):
                 return wrapper.deferral.result if wrapper.deferral else None
             return nooks.xpc.nooks_kernel_call(lambda domain: run(domain, *arguments))
 
@@ -109,19 +109,39 @@ class Interposition:
         self._delayed.append((call, count, ended))
         return self._numbers[name]
 
-    def _defer(self, number: int, arguments: tuple[Any, ...]) -> None:
-        """The extension's side of a deferred wrapper: no XPC, unless the queue is full."""
+    def _defer(self, number: int, arguments: tuple[Any, ...]) -> bool:
+        """The extension's side of a deferred wrapper: no XPC, unless the batch is full; False defers nothing."""
         nooks = self._nooks
-        queue = nooks.queues(nooks.xpc.current_domain()).kernel_calls
+        domain = nooks.xpc.current_domain()
+        queue = nooks.queues(domain).kernel_calls
         queue.counters.calls += 1
+        if nooks.batch == 1:
+            return False
         self._kernel.machine.clock.advance(QUEUE_CYCLES)
-        if queue.put(number, arguments):
+        if nooks.xpc.guarded(domain, lambda: self._fills(queue, queue.put(number, arguments))):
             nooks.xpc.nooks_kernel_call(self.run_kernel_calls)
+        return True
+
+    def _fills(self, queue: CallQueue, count: int) -> bool:
+        """Tell whether what waits makes a batch; the kernel's own calls among it only take room."""
+        if count < self._nooks.batch:
+            return False
+        return count == QUEUE_SIZE or self._nooks.batch <= sum(
+            call.function < self._first_own for call in queue.waiting()
+        )
 
     def defer_kernel_call(self, domain: Domain, name: str, *arguments: int) -> None:
-        """Have the kernel do something when this domain's extension next returns to it."""
-        if self._nooks.queues(domain).kernel_calls.put(self._numbers[name], arguments):
-            self.run_kernel_calls(domain)
+        """Have the kernel do something when this domain's extension has returned; the same call waits only once.
+
+        Raises
+        ------
+        BadParameter
+            When the queue is damaged, or has no room.
+        """
+        queue, number = self._nooks.queues(domain).kernel_calls, self._numbers[name]
+        queue.counters.calls += 1
+        if not queue.waits(number, arguments):
+            queue.put(number, arguments)
 
     def run_kernel_calls(self, domain: Domain) -> None:
         """Run the extension-domain queue."""
@@ -129,14 +149,9 @@ class Interposition:
 
     def defer_extension_call(self, domain: Domain, name: str, *arguments: int) -> None:
         """Have something done before the extension next runs; the same call waits only once."""
-        queue = self._nooks.queues(domain).extension_calls
-        number = self._numbers[name]
-        if any(
-            each.function == number and each.arguments[: len(arguments)] == arguments
-            for each in queue.waiting()
-        ):
-            return
-        if queue.put(number, arguments):
+        queue, number = self._nooks.queues(domain).extension_calls, self._numbers[name]
+        queue.counters.calls += 1
+        if not queue.waits(number, arguments) and queue.put(number, arguments) >= self._nooks.batch:
             self.run_extension_calls(domain)
 
     def run_extension_calls(self, domain: Domain) -> None:

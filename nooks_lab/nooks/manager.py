@@ -14,6 +14,7 @@ from nooks_lab.nooks.interposition import Interposition
 from nooks_lab.nooks.isolation.domain import BadParameter, Domain
 from nooks_lab.nooks.isolation.page_tracker import Grant
 from nooks_lab.nooks.layouts import nooks_layouts
+from nooks_lab.nooks.log_only import DirectStore, LogOnly
 from nooks_lab.nooks.recovery.manager import RecoveryManager
 from nooks_lab.nooks.recovery.policy import Policy
 from nooks_lab.nooks.recovery.record import Recovery
@@ -27,7 +28,7 @@ from nooks_lab.nooks.wrappers.copies import (
     StructCopy,
 )
 from nooks_lab.nooks.xpc.calls import ExtensionFault, Xpc
-from nooks_lab.nooks.xpc.deferred import DEFAULT_BATCH, DeferredCalls
+from nooks_lab.nooks.xpc.deferred import DEFAULT_BATCH, DeferredCalls, check_batch
 from nooks_lab.nooks.xpc.shadow import Shadows
 
 DOMAIN_PAGES = 32
@@ -44,9 +45,16 @@ class Nooks:
     policy : Policy, optional
         What recovery does, for each extension.
     batch : int
-        How many deferred calls may wait in a queue, 1 to 64; 1 defers nothing.
+        How many deferred calls of wrappers may wait in a queue, 1 to 64; 1 makes each at once.
+    log_only : bool
+        A direct store of an extension to kernel data is listed in ``stores`` and let through.
     tracker, xpc, recovery : callable
         Make the mechanisms, so that an exercise can give its own.
+
+    Raises
+    ------
+    ValueError
+        When the batch has no room in a queue.
     """
 
     def __init__(
@@ -57,7 +65,9 @@ class Nooks:
         tracker: Callable[[Kernel, Types], ObjectTracker] = ObjectTracker,
         xpc: Callable[[Kernel], Xpc] = Xpc,
         recovery: Callable[["Nooks"], RecoveryManager] = RecoveryManager,
+        log_only: bool = False,
     ) -> None:
+        check_batch(batch)
         self.kernel, self.batch = kernel, batch
         self.policy = policy or Policy()
         self.types = Types(nooks_layouts(), kernel.memory)
@@ -92,8 +102,9 @@ class Nooks:
         self.xpc.on_left = self.recovery.left
         hooks = kernel.hooks
         hooks.page_table_changed = self._page_table_changed
-        hooks.kernel_entered = self.xpc.kernel_entered
-        hooks.kernel_left = self.xpc.kernel_left
+        self.log_only = LogOnly(self) if log_only else None
+        around = self.log_only or self.xpc
+        hooks.kernel_entered, hooks.kernel_left = around.kernel_entered, around.kernel_left
         hooks.exception = self._exception
         hooks.bind_symbol = self._bind_symbol
         hooks.call_module = self._call_module
@@ -104,6 +115,11 @@ class Nooks:
     def recoveries(self) -> list[Recovery]:
         """Every recovery so far, oldest first."""
         return self.recovery.done
+
+    @property
+    def stores(self) -> list[DirectStore]:
+        """The direct stores that log-only mode has let through, in the order of their first appearance."""
+        return self.log_only.stores if self.log_only is not None else []
 
     def kernel_function(self, name: str) -> Callable[..., Any]:
         """Return the kernel function that a wrapper stands for."""
@@ -132,6 +148,8 @@ class Nooks:
         domain = self.xpc.entered_from
         if domain is None:
             return False
+        if self.log_only is not None and self.log_only.let_through(vector, regs):
+            return True
         raise ExtensionFault(domain, self._describe(vector, regs))
 
     def _describe(self, vector: int, regs: Any) -> str:
@@ -154,13 +172,17 @@ class Nooks:
 
         An interrupt may have come while the extension was changing its version: those changes come first.
         """
+
+        def body() -> None:
+            self.interposition.run_kernel_calls(domain)
+            self.net_device.to_extension(device.kernel, device.extension)
+            self.copy_back_later(domain, device)
+
         try:
-            self.xpc.guarded(domain, lambda: self.interposition.run_kernel_calls(domain))
+            self.xpc.guarded(domain, body)
         except ExtensionFault as fault:
             self.fail(domain, fault.trigger)
             return False
-        self.net_device.to_extension(device.kernel, device.extension)
-        self.copy_back_later(domain, device)
         return True
 
     def _copy_back_device(self, domain: Domain, extension: int) -> None:
@@ -284,7 +306,7 @@ class Nooks:
         domain = Domain(self.kernel, self.types, self._numbers, name, self.policy.of(name).heap_pages)
         self.domains.append(domain)
         self.tracker.enroll(domain)
-        self._queues[domain.number] = DeferredCalls(self.types, domain, self.batch)
+        self._queues[domain.number] = DeferredCalls(self.types, domain)
         return domain
 
     def _module_placed(self, module: Module) -> None:

@@ -107,6 +107,21 @@ def spell_declaration(ctype: CType, name: str) -> str:
     return _spell(ctype, name)
 
 
+def place_in(layouts: Layouts, ctype: CType, offset: int) -> str:
+    """Name what lies at an offset in something of a type: '.resource[1].start'; '' in what has no members.
+
+    Of a union the first member that reaches there; the elements of an array are told apart if they are structs.
+    """
+    if ctype.kind == "array" and ctype.target and ctype.target.struct:
+        index, offset = divmod(offset, ctype.target.size)
+        return f"[{index}]{place_in(layouts, ctype.target, offset)}"
+    layout = layouts.structs.get(ctype.struct or "")
+    for each in layout.fields.values() if layout else ():
+        if each.offset <= offset < each.offset + each.type.size:
+            return f".{each.name}{place_in(layouts, each.type, offset - each.offset)}"
+    return ""
+
+
 def _spell(ctype: CType, declarator: str) -> str:
     """Write a type around a declarator, from the inside out as C does."""
     if ctype.kind == "pointer":

@@ -137,3 +137,12 @@ def test_exhausted_memory_gives_null_and_comes_back(kernel: Kernel) -> None:
     for address in taken:
         kernel.slab.free(address)
     assert (kernel.pages.nr_free_pages, kernel.slab.active()) == (free_pages, active)
+
+
+def test_an_address_inside_an_object_is_told_from_one_in_none(kernel: Kernel) -> None:
+    block = kernel.slab.alloc(100)
+    assert {kernel.slab.size_around(block + offset) for offset in (0, 1, 99, 127)} == {128}
+    assert kernel.slab.size_of(block + 1) is None
+    kernel.slab.free(block)
+    assert kernel.slab.size_around(block + 1) is None
+    assert kernel.slab.size_around(kernel.variable("jiffies")) is None

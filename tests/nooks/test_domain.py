@@ -1,22 +1,30 @@
 """A domain sees what the kernel sees, and writes only what was granted to it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import armed_driver
+import census
+import numpy as np
 import pytest
 from armed_driver import boot_up
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+import nooks_lab as nl
+from nooks_lab import extensions
 from nooks_lab.kernel.page_table import PAGE_OFFSET, virt_to_phys
 from nooks_lab.lab import Lab
 from nooks_lab.machine.memory import PAGE_MASK, PAGE_SIZE
 from nooks_lab.machine.paging import RW, P
-from nooks_lab.nooks.isolation.domain import STACK_SIZE, BadParameter, Domain
+from nooks_lab.nooks.isolation.domain import STACK_SIZE, BadParameter, Domain, ForbiddenPageError
 from nooks_lab.nooks.isolation.page_tracker import Grant
+from nooks_lab.nooks.tracking.validate import validate
+from nooks_lab.nooks.xpc.calls import ExtensionFault
 
 FRAME_BUFFER = 0xFD000000
+FIRST_SLOT = PAGE_OFFSET >> 22
 
 
 @pytest.fixture(scope="module")
@@ -32,28 +40,38 @@ def domain(lab: Lab) -> Domain:
     return only
 
 
-def entries(lab: Lab, directory: int) -> dict[int, int]:
-    """Every present entry of the kernel's part, walked from the directory in guest memory."""
-    words, found = lab.machine.memory.words, {}
-    for slot in range(PAGE_OFFSET >> 22, 1024):
+def table(lab: Lab, directory: int) -> NDArray[np.uint32]:
+    """The entries of all pages of the kernel's part, walked from the directory in guest memory."""
+    words = lab.machine.memory.words
+    found = np.zeros((1024 - FIRST_SLOT, 1024), np.uint32)
+    for slot in range(FIRST_SLOT, 1024):
         pde = int(words[(directory >> 2) + slot])
         if pde & P:
-            for index in range(1024):
-                pte = int(words[((pde & PAGE_MASK) >> 2) + index])
-                if pte & P:
-                    found[slot << 22 | index << 12] = pte
-    return found
+            start = (pde & PAGE_MASK) >> 2
+            found[slot - FIRST_SLOT] = words[start : start + 1024].tolist()
+    return found.reshape(-1)
+
+
+def entries(lab: Lab, directory: int) -> dict[int, int]:
+    """Every present entry, by its page's address."""
+    found = table(lab, directory)
+    return {
+        PAGE_OFFSET + (int(index) << 12): int(found[index]) for index in np.flatnonzero(found & np.uint32(P))
+    }
 
 
 _ACCESSED_DIRTY = 0x60
 
 
 def assert_tables_agree(lab: Lab, domain: Domain) -> None:
-    kernel, own = entries(lab, lab.kernel.page_table.directory), entries(lab, domain.directory)
-    assert kernel.keys() == own.keys()
-    for page, pte in own.items():
-        right = RW if page in domain.writable else 0
-        assert pte & ~_ACCESSED_DIRTY == kernel[page] & ~RW & ~_ACCESSED_DIRTY | right, hex(page)
+    """A domain's entries are the kernel's, but for the right to write, which is what was granted."""
+    kernel, own = table(lab, lab.kernel.page_table.directory), table(lab, domain.directory)
+    present = kernel & P != 0
+    differs = (kernel ^ own) & np.uint32(0xFFFFFFFF & ~RW & ~_ACCESSED_DIRTY) != 0
+    writable = {PAGE_OFFSET + (int(index) << 12) for index in np.flatnonzero(present & (own & RW != 0))}
+    assert np.array_equal(present, own & P != 0)
+    assert [hex(PAGE_OFFSET + (int(index) << 12)) for index in np.flatnonzero(present & differs)] == []
+    assert {*map(hex, writable ^ domain.writable.keys())} == set()
 
 
 def test_the_tables_agree_but_for_the_right_to_write(lab: Lab, domain: Domain) -> None:
@@ -191,3 +209,320 @@ def test_a_destroyed_domain_gives_every_page_back(lab: Lab) -> None:
     assert len(lab.kernel.vmalloc.areas()) == areas
     # A slab of the kernel's own may have been made or given up meanwhile.
     assert abs(lab.kernel.pages.nr_free_pages - pages) <= 2
+
+
+# What no domain may write
+
+
+def test_the_kernels_image_and_first_page_tables_are_nobodys(lab: Lab, domain: Domain) -> None:
+    kernel = lab.kernel
+    for address in (
+        PAGE_OFFSET,
+        kernel.image.text[0],
+        kernel.variable("idt_table"),
+        kernel.variable("jiffies"),
+        kernel.page_table.directory + PAGE_OFFSET,
+        kernel.pages.mem_map,
+        PAGE_OFFSET + kernel.first_free - 1,
+    ):
+        page = address & PAGE_MASK
+        with pytest.raises(
+            ForbiddenPageError,
+            match=f"^cannot grant page {page:08x} as heap to domain e1000: it belongs to the kernel itself$",
+        ):
+            domain.grant(address, 4, Grant.HEAP)
+        assert not domain.may_write(page)
+
+
+def test_its_own_page_directory_is_not_the_domains(lab: Lab, domain: Domain) -> None:
+    directory = domain.directory + PAGE_OFFSET
+    with pytest.raises(
+        ForbiddenPageError, match=f"^cannot grant page {directory:08x} as dma to domain e1000: "
+    ):
+        domain.grant(directory, PAGE_SIZE, Grant.DMA)
+    assert not domain.may_write(directory)
+
+
+def test_what_is_mapped_nowhere_cannot_be_granted(lab: Lab, domain: Domain) -> None:
+    behind = PAGE_OFFSET + lab.machine.memory.size
+    for address in (0, 0x1000, 0x08048000, PAGE_OFFSET - 1, behind, 0xFFFFF000):
+        page = address & PAGE_MASK
+        with pytest.raises(
+            ForbiddenPageError,
+            match=f"^cannot grant page {page:08x} as module data to domain e1000: it is not mapped$",
+        ):
+            domain.grant(address, 1, Grant.MODULE_DATA)
+    assert_tables_agree(lab, domain)
+
+
+def test_a_range_with_one_forbidden_page_grants_none(lab: Lab, domain: Domain) -> None:
+    area = lab.kernel.vmalloc.alloc(2 * PAGE_SIZE)
+    with pytest.raises(ForbiddenPageError, match=f"^cannot grant page {area + 2 * PAGE_SIZE:08x} as packet "):
+        domain.grant(area, 2 * PAGE_SIZE + 1, Grant.PACKET)
+    assert not domain.may_write(area)
+    assert area not in domain.writable
+    lab.kernel.vmalloc.free(area)
+
+
+@pytest.mark.parametrize("size", [20, 500, 4000, 8192, 40_000])
+def test_freed_heap_pages_become_unwritable(lab: Lab, domain: Domain, size: int) -> None:
+    before = dict(domain.writable)
+    blocks = [domain.heap.alloc(size) for _ in range(max(2, 9000 // size))]
+    assert all(domain.may_write(block, size) for block in blocks)
+    new = set(domain.writable) - set(before)
+    assert len(new) > 1
+    assert {domain.writable[page] for page in new} == {"heap"}
+    for block in blocks:
+        domain.heap.free(block)
+    freed = [page for page in new if not domain.may_write(page)]
+    # At most the slab that was begun before keeps its page.
+    assert dict(domain.writable) == before
+    assert len(freed) == len(new)
+    assert not any(entries(lab, domain.directory)[page] & RW for page in new)
+    assert_tables_agree(lab, domain)
+
+
+MEMBER = """
+#include <linux/module.h>
+#include <linux/kernel.h>
+#include <linux/slab.h>
+#include <linux/netdevice.h>
+#include <linux/etherdevice.h>
+
+static struct net_device *dev[4];
+static char zeroed[10000];
+static int set[2000] = { 1 };
+
+int add(int which) { if (!dev[which]) dev[which] = init_etherdev(0, 300); return !dev[which]; }
+
+int drop(int which)
+{
+	if (dev[which]) {
+		unregister_netdev(dev[which]);
+		kfree(dev[which]);
+	}
+	dev[which] = 0;
+	return 0;
+}
+
+int after_free(int size)
+{
+	volatile int *p = kmalloc(size, GFP_KERNEL);
+
+	*p = 1;
+	kfree((void *)p);
+	*p = 2;
+	return 0;
+}
+
+int init_module(void) { zeroed[9999] = set[1999]; return 0; }
+void cleanup_module(void) { int i; for (i = 0; i < 4; i++) drop(i); }
+"""
+
+
+def test_an_extension_that_writes_to_a_freed_page_faults() -> None:
+    with nl.boot(nooks=True) as lab:
+        module = lab.insmod(extensions.build("member.c", MEMBER))
+        assert lab.nooks is not None
+        nooks, (domain,) = lab.nooks, lab.nooks.domains
+        assert module.image is not None
+        after_free = module.image.symbols["after_free"]
+
+        def body() -> str:
+            with pytest.raises(ExtensionFault) as fault:
+                nooks.xpc.nooks_driver_call(domain, after_free, 8192)
+            return fault.value.trigger
+
+        assert re.match(
+            r"page fault: write to [0-9a-f]{8} at after_free \[member\]", lab.kernel.in_task("caller", body)
+        )
+
+
+# Several domains at once
+
+
+class Crowd:
+    """A system with the e1000 and up to three other modules, each in a domain of its own."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab, self.kernel = lab, lab.kernel
+        assert lab.nooks is not None
+        self.nooks = lab.nooks
+        self.objects = [extensions.build(f"member{n}.c", MEMBER) for n in range(3)]
+        self.memory: list[tuple[int, Callable[[int], object]]] = []
+        self.granted: list[tuple[Domain, int]] = []
+        self.stacks: list[tuple[Domain, int]] = []
+        self.pids = 10_000
+
+    def step(self, what: str, number: int) -> None:
+        getattr(self, what)(number)
+
+    def domain(self, number: int) -> Domain:
+        return self.nooks.domains[number % len(self.nooks.domains)]
+
+    def load(self, number: int) -> None:
+        name = f"member{number % 3}"
+        if name not in self.kernel.modules.loaded:
+            self.kernel.insmod(name, self.objects[number % 3])
+
+    def unload(self, number: int) -> None:
+        name = f"member{number % 3}"
+        domain = self.nooks.domain_of(name)
+        if domain is None:
+            return
+        self.granted = [each for each in self.granted if each[0] is not domain]
+        self.memory = [each for each in self.memory if each[1] != domain.heap.free]
+        self.stacks = [each for each in self.stacks if each[0] is not domain]
+        self.kernel.rmmod(name)
+
+    def _call(self, function: str, number: int) -> None:
+        module = self.kernel.modules.loaded.get(f"member{number % 3}")
+        if module is None or module.image is None:
+            return
+        domain, address = self.nooks.domain_of(module.name), module.image.symbols[function]
+        assert domain is not None
+        result = self.kernel.in_task(
+            "caller", lambda: self.nooks.call_extension(domain, -5, address, number // 3 % 4)
+        )
+        assert result == 0
+
+    def register(self, number: int) -> None:
+        self._call("add", number)
+
+    def unregister(self, number: int) -> None:
+        self._call("drop", number)
+
+    def ifconfig(self, number: int) -> None:
+        (self.kernel.ifconfig_up if number % 2 else self.kernel.ifconfig_down)("eth0")
+
+    def heap(self, number: int) -> None:
+        heap = self.domain(number).heap
+        self.memory.append((heap.alloc(number * 97 % 9000 + 1), heap.free))
+
+    def vmalloc(self, number: int) -> None:
+        area = self.kernel.vmalloc.alloc(number * 997 % 40_000 + 1)
+        self.memory.append((area, self.kernel.vmalloc.free))
+
+    def ioremap(self, number: int) -> None:
+        area = self.kernel.vmalloc.ioremap(FRAME_BUFFER + 0x1000 * number, 5000)
+        self.memory.append((area, self.kernel.vmalloc.iounmap))
+
+    def kmalloc(self, number: int) -> None:
+        self.memory.append((self.kernel.slab.alloc(number * 97 % 9000 + 1), self.kernel.slab.free))
+
+    def free(self, number: int) -> None:
+        if self.memory:
+            address, free = self.memory.pop(number % len(self.memory))
+            # Whoever frees a page takes it back from all who may write it first, as the wrappers do.
+            for domain, page in [each for each in self.granted if free == self.kernel.vmalloc.free]:
+                if page == address:
+                    self.granted.remove((domain, page))
+            free(address)
+
+    def grant(self, number: int) -> None:
+        areas = [address for address, free in self.memory if free == self.kernel.vmalloc.free]
+        if areas:
+            domain, page = self.domain(number), areas[number % len(areas)]
+            domain.grant(page, 1, Grant.PACKET)
+            self.granted.append((domain, page))
+
+    def revoke(self, number: int) -> None:
+        if self.granted:
+            domain, page = self.granted.pop(number % len(self.granted))
+            domain.revoke(page, 1)
+
+    def stack(self, number: int) -> None:
+        self.pids += 1
+        domain = self.domain(number)
+        domain.stack(self.pids)
+        self.stacks.append((domain, self.pids))
+
+    def leave(self, number: int) -> None:
+        if self.stacks:
+            domain, pid = self.stacks.pop(number % len(self.stacks))
+            domain.release_stack(pid)
+
+    def go_home(self) -> None:
+        """Undo whatever is left."""
+        while self.granted:
+            self.revoke(0)
+        while self.memory:
+            self.free(0)
+        while self.stacks:
+            self.leave(0)
+        for number in range(3):
+            self.unload(number)
+        self.ifconfig(1)
+
+
+ACTIONS = (
+    "load",
+    "load",
+    "unload",
+    "register",
+    "register",
+    "unregister",
+    "ifconfig",
+    "heap",
+    "vmalloc",
+    "vmalloc",
+    "ioremap",
+    "kmalloc",
+    "free",
+    "free",
+    "grant",
+    "grant",
+    "revoke",
+    "stack",
+    "leave",
+)
+
+
+@pytest.fixture(scope="module")
+def crowd() -> Iterator[Crowd]:
+    with boot_up("e1000") as booted:
+        crowd = Crowd(booted)
+        # What stays once it was needed: page tables of the vmalloc area, a page of each slab, wrappers.
+        for number in range(3):
+            crowd.load(number)
+            for device in range(4):
+                crowd.register(number + 3 * device)
+            crowd.stack(number)
+        crowd.ifconfig(0)
+        crowd.go_home()
+        yield crowd
+
+
+@given(st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 50)), min_size=5, max_size=40))
+@settings(max_examples=30)
+def test_all_tables_agree_whatever_several_domains_do(crowd: Crowd, steps: list[tuple[str, int]]) -> None:
+    before = census.take(crowd.lab)
+    for what, number in [("load", 0), ("load", 1), *steps]:
+        crowd.step(what, number)
+        for domain in crowd.nooks.domains:
+            assert_tables_agree(crowd.lab, domain)
+    assert validate(crowd.nooks) == []
+    crowd.go_home()
+    assert [domain.name for domain in crowd.nooks.domains] == ["e1000"]
+    assert validate(crowd.nooks) == []
+    crowd.lab.run(0.02)
+    assert census.take(crowd.lab) == before
+
+
+def test_a_right_in_one_domain_is_none_in_another(crowd: Crowd) -> None:
+    crowd.load(0)
+    crowd.load(1)
+    first, second = (crowd.nooks.domain_of(f"member{n}") for n in range(2))
+    assert first is not None
+    assert second is not None
+    area = crowd.kernel.vmalloc.alloc(PAGE_SIZE)
+    first.grant(area, PAGE_SIZE, Grant.PACKET)
+    assert (first.may_write(area), second.may_write(area)) == (True, False)
+    second.grant(area, PAGE_SIZE, Grant.PACKET)
+    first.revoke(area, PAGE_SIZE)
+    assert (first.may_write(area), second.may_write(area)) == (False, True)
+    second.revoke(area, PAGE_SIZE)
+    crowd.kernel.vmalloc.free(area)
+    # Apart from pages that both were granted, no page is writable in two domains.
+    assert not first.writable.keys() & second.writable.keys()
+    crowd.go_home()

@@ -3,7 +3,7 @@ import pytest
 from nooks_lab.toolchain.compiler import compile_c, headers_dir
 from nooks_lab.toolchain.elf import ElfError, read_object
 from nooks_lab.toolchain.header_layouts import read_header_layouts
-from nooks_lab.toolchain.layouts import read_layouts
+from nooks_lab.toolchain.layouts import CType, place_in, read_layouts
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +115,29 @@ def test_the_kernels_own_headers_are_described():
     assert layouts.structs["net_device"].fields["open"].type.target.function is not None
     assert layouts.functions["kmalloc"].params[0][0] == "size"
     assert layouts.variables["jiffies"].type.kind == "uint"
+
+
+@pytest.mark.parametrize(
+    ("member", "offset", "place"),
+    [("word", 3, ".word"), ("list", 4, ".list.prev"), ("queue", 0, ".queue[0]"), ("grid", 5, ".grid")],
+)
+def test_a_place_in_a_struct_is_named_as_in_c(layouts, member, offset, place):
+    device = layouts.structs["device"]
+    ctype = CType("struct", "struct device", device.size, struct="device")
+    assert place_in(layouts, ctype, device.fields[member].offset + offset).startswith(place)
+
+
+def test_a_place_in_an_array_of_structs_has_its_index(layouts):
+    queue = layouts.structs["device"].fields["queue"].type
+    assert queue.target is not None
+    for index in range(2):
+        for field in layouts.structs["device.queue"].fields.values():
+            offset = index * queue.target.size + field.offset
+            assert place_in(layouts, queue, offset) == f"[{index}].{field.name}"
+
+
+def test_a_place_behind_a_struct_has_no_name(layouts):
+    device = layouts.structs["device"]
+    ctype = CType("struct", "struct device", device.size, struct="device")
+    assert place_in(layouts, ctype, device.size) == ""
+    assert place_in(layouts, layouts.structs["device"].fields["word"].type, 0) == ""

@@ -151,6 +151,19 @@ class Domain:
             if self.page_tracker.drop(page) == 0:
                 self.page_table_changed(page, self.kernel.page_table.pte(page))
 
+    def expose(self, page: int) -> None:
+        """Let the domain write a mapped page without a grant, for one store of log-only mode."""
+        pde = self._words[(self.directory >> 2) + (page >> 22)]
+        slot = ((pde & PAGE_MASK) >> 2) + (page >> 12 & 0x3FF)
+        if pde & P and self._words[slot] & P:
+            self._words[slot] |= RW
+            self.kernel.machine.cpu.invlpg(page)
+
+    def cover(self, page: int) -> None:
+        """Undo :meth:`expose`: the page's rights are what its grants say."""
+        self.page_table_changed(page, self.kernel.page_table.pte(page))
+        self.kernel.machine.cpu.invlpg(page)
+
     @property
     def writable(self) -> dict[int, str]:
         """Linear address of every granted page, and why it was granted."""

@@ -39,9 +39,9 @@ class Counters:
     Attributes
     ----------
     calls : int
-        Calls that could have been deferred.
+        Calls that could be deferred.
     deferred : int
-        Calls that were.
+        Those that were; the others were made at once, or waited already.
     batches : int
         How often the queue was run with something in it.
     """
@@ -51,6 +51,18 @@ class Counters:
     batches: int = 0
 
 
+def check_batch(batch: int) -> None:
+    """Check how many calls of wrappers may wait; 1 defers none of them.
+
+    Raises
+    ------
+    ValueError
+        When a queue has no room for so many.
+    """
+    if not 1 <= batch <= QUEUE_SIZE:
+        raise ValueError(f"a batch of {batch} deferred calls: it must lie between 1 and {QUEUE_SIZE}")
+
+
 class CallQueue:
     """One ``struct nooks_queue``.
 
@@ -58,29 +70,32 @@ class CallQueue:
     ----------
     address : int
         Linear address of the queue.
-    batch : int
-        How many calls may wait before the queue must be run.
+    name : str
+        What it is called in messages.
     """
 
-    def __init__(self, types: Types, memory: LinearMemory, address: int, batch: int, name: str) -> None:
-        if not 1 <= batch <= QUEUE_SIZE:
-            raise ValueError(f"a batch of {batch} deferred calls: it must lie between 1 and {QUEUE_SIZE}")
-        self._memory, self.address, self.batch, self.name = memory, address, batch, name
+    def __init__(self, types: Types, memory: LinearMemory, address: int, name: str) -> None:
+        self._memory, self.address, self.name = memory, address, name
         self._calls = address + types.offset("nooks_queue", "call")
         self.counters = Counters()
 
-    def put(self, function: int, arguments: Sequence[int]) -> bool:
-        """Write a call behind those that wait; True when the batch is full."""
+    def put(self, function: int, arguments: Sequence[int]) -> int:
+        """Write a call behind those that wait; returns how many wait now.
+
+        Raises
+        ------
+        BadParameter
+            When the queue is damaged, or has no room.
+        """
         count = self._memory.u32(self.address)
-        # A queue that something has written over takes no more; running it finds that out.
-        if count >= self.batch:
-            return True
+        if count >= QUEUE_SIZE:
+            raise BadParameter(f"the {self.name} queue has no room: it holds {count} of {QUEUE_SIZE} calls")
         words = (*arguments, 0, 0, 0, 0)[:ARGUMENTS]
         entry = _CALL.pack(function, *(word & 0xFFFFFFFF for word in words))
         self._memory.write(self._calls + _CALL.size * count, entry)
         self._memory.set_u32(self.address, count + 1)
         self.counters.deferred += 1
-        return count + 1 >= self.batch
+        return count + 1
 
     def waiting(self) -> list[DeferredCall]:
         """Return the calls that wait, oldest first.
@@ -91,10 +106,21 @@ class CallQueue:
             When the queue is damaged.
         """
         count = self._memory.u32(self.address)
-        if count > self.batch:
-            raise BadParameter(f"the {self.name} queue holds {count} calls where {self.batch} have room")
+        if count > QUEUE_SIZE:
+            raise BadParameter(f"the {self.name} queue holds {count} calls where {QUEUE_SIZE} have room")
         data = self._memory.read(self._calls, _CALL.size * count) if count else b""
         return [DeferredCall(words[0], words[1:]) for words in _CALL.iter_unpack(data)]
+
+    def waits(self, function: int, arguments: Sequence[int]) -> bool:
+        """Tell whether the same call waits already.
+
+        Raises
+        ------
+        BadParameter
+            When the queue is damaged.
+        """
+        same = DeferredCall(function, (*arguments, 0, 0, 0, 0)[:ARGUMENTS])
+        return same in self.waiting()
 
     def run(self, call: Callable[[DeferredCall], None]) -> int:
         """Empty the queue, then make the calls in their order; returns how many there were."""
@@ -109,23 +135,17 @@ class CallQueue:
 
 
 class DeferredCalls:
-    """Both queues of one domain.
+    """Both queues of one domain."""
 
-    Parameters
-    ----------
-    batch : int
-        How many calls may wait in each; 1 defers nothing.
-    """
-
-    def __init__(self, types: Types, domain: Domain, batch: int) -> None:
+    def __init__(self, types: Types, domain: Domain) -> None:
         self._domain, self._slab = domain, domain.kernel.slab
         size = types.size("nooks_queue")
         own, kernel = domain.heap.zalloc(size), domain.kernel.slab.zalloc(size)
         if not own or not kernel:
             raise MemoryError(f"no memory for the queues of domain {domain.name}")
         memory = domain.kernel.memory
-        self.kernel_calls = CallQueue(types, memory, own, batch, "extension-domain")
-        self.extension_calls = CallQueue(types, memory, kernel, batch, "kernel-domain")
+        self.kernel_calls = CallQueue(types, memory, own, "extension-domain")
+        self.extension_calls = CallQueue(types, memory, kernel, "kernel-domain")
         domain.record.kernel_calls, domain.record.extension_calls = own, kernel
 
     def destroy(self) -> None:
