@@ -300,7 +300,8 @@ def _cost(
     misses, in_c = sum(each.misses for each in steps.values()), steps[REST].misses
     # A step's cycles are what it charges itself; the cycles of its misses stand with the refills.
     taken = {
-        step: replace(each, cycles=each.cycles - each.misses * TLB_MISS_CYCLES) for step, each in steps.items()
+        step: replace(each, cycles=each.cycles - each.misses * TLB_MISS_CYCLES)
+        for step, each in steps.items()
     }
     moved = in_c * refill * 1e6
     taken[REFILL] = Step(misses * TLB_MISS_CYCLES, misses, steps[REFILL].microseconds + moved)

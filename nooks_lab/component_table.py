@@ -32,7 +32,10 @@ _ROOMS = {
     "interposition.py": "wrappers",
     "recovery": "recovery",
 }
-"""What lies directly in ``nooks_lab/nooks``; the rest there is miscellaneous."""
+"""What lies directly in ``nooks_lab/nooks``; the rest there is miscellaneous, and so is ``_TOOL``."""
+
+_TOOL = "wrappers/generator"
+"""Writes skeletons of wrappers while Nooks is developed, and is no part of it when it runs."""
 
 _HOOK_NAMES = frozenset(["hooks", "_hooks", "Hooks"])
 _MARK = re.compile(r"/\*\s*Nooks:")
@@ -108,7 +111,8 @@ class ComponentTable:
 def table(package: Path = PACKAGE) -> ComponentTable:
     """Count the lines of Nooks from its files.
 
-    A file of ``nooks_lab/nooks`` belongs to the component of its folder.  The kernel changes are ``kernel/hooks.py``;
+    A file of ``nooks_lab/nooks`` belongs to the component of its folder; the wrapper generator, a tool of the
+    developers', is miscellaneous.  The kernel changes are ``kernel/hooks.py``;
     every line of the kernel's Python that names ``hooks``, ``_hooks`` or ``Hooks``; and every line of its C, headers
     included, that carries a comment which begins with ``Nooks:``.
 
@@ -119,7 +123,8 @@ def table(package: Path = PACKAGE) -> ComponentTable:
     """
     counts = {component: [0, 0] for component in PAPER}
     for path in _files(package / "nooks"):
-        room = path.relative_to(package / "nooks").parts[0]
+        inside = path.relative_to(package / "nooks")
+        room = "" if inside.is_relative_to(_TOOL) else inside.parts[0]
         count, language = (python_lines, 0) if path.suffix == ".py" else (c_lines, 1)
         counts[_ROOMS.get(room, "miscellaneous")][language] += count(path.read_text(encoding="utf-8"))
     changes = counts["Linux kernel changes"]

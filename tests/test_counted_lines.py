@@ -138,6 +138,7 @@ def copy(tmp_path):
         ("nooks/xpc/new.c", "int x;", "extension procedure call"),
         ("nooks/wrappers/new.py", "x = 1", "wrappers"),
         ("nooks/interposition.py", "x = 1", "wrappers"),
+        ("nooks/wrappers/generator/new.py", "x = 1", "miscellaneous"),
         ("nooks/recovery/new.py", "x = 1", "recovery"),
         ("nooks/new.py", "x = 1", "miscellaneous"),
         ("kernel/hooks.py", "x = 1", "Linux kernel changes"),
