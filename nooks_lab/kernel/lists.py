@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 
+from nooks_lab.kernel.bug import KernelBug
 from nooks_lab.machine.linear import LinearMemory
 
 _PREV = 4
+
+_MOST = 1 << 19
+"""Entries; RAM has no room for more objects of the smallest size, so a longer list is a circle."""
 
 
 def init_list_head(memory: LinearMemory, head: int) -> None:
@@ -43,9 +47,18 @@ def list_empty(memory: LinearMemory, head: int) -> bool:
 
 
 def list_for_each(memory: LinearMemory, head: int) -> Iterator[int]:
-    """Yield the entries' addresses; the one just yielded may be deleted."""
+    """Yield the entries' addresses; the one just yielded may be deleted.
+
+    Raises
+    ------
+    KernelBug
+        When the list does not come back to its head.
+    """
     entry = memory.u32(head)
-    while entry != head:
+    for _ in range(_MOST):
+        if entry == head:
+            return
         following = memory.u32(entry)
         yield entry
         entry = following
+    raise KernelBug(f"the list at {head:08x} does not come back to its head")

@@ -16,9 +16,12 @@ class Resources:
 
     @export(name="__request_region", cycles=300)
     def request_region(self, parent: int, start: int, n: int, name: int) -> int:
-        """Claim a region; 0 when any of it is taken."""
-        link = self._types.view("resource", parent).offset_of("child")
-        end = start + n - 1
+        """Claim a region; 0 when any of it is taken, when it is empty, or not all in its tree."""
+        root = self._types.view("resource", parent)
+        end = start + n - 1 & 0xFFFFFFFF
+        if end < start or start < root.start or end > root.end:
+            return 0
+        link = root.offset_of("child")
         while at := self._memory.u32(link):
             taken = self._types.view("resource", at)
             if taken.start > end:

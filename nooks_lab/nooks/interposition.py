@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from nooks_lab.kernel.errno import EINVAL
+from nooks_lab.kernel.errno import EINVAL, EIO
 from nooks_lab.kernel.exports import Signature
 from nooks_lab.kernel.modules import Module, ModuleError
 from nooks_lab.nooks.isolation.domain import BadParameter, Domain
+from nooks_lab.nooks.tracking.tracker import NoRecord
 from nooks_lab.nooks.wrappers import memory, net, pci, tasks
 from nooks_lab.nooks.wrappers.decisions import Held
 from nooks_lab.nooks.wrappers.declare import (
@@ -109,6 +110,10 @@ class Interposition:
         self._delayed.append((call, count, ended))
         return self._numbers[name]
 
+    def is_delayed_function(self, number: int) -> bool:
+        """Tell whether a number in a queue stands for a function."""
+        return number < len(self._delayed)
+
     def _defer(self, number: int, arguments: tuple[Any, ...]) -> bool:
         """The extension's side of a deferred wrapper: no XPC, unless the batch is full; False defers nothing."""
         nooks = self._nooks
@@ -162,7 +167,7 @@ class Interposition:
         queue.run(lambda call: self._make_delayed_call(domain, call, queue))
 
     def _make_delayed_call(self, domain: Domain, call: DeferredCall, queue: CallQueue) -> None:
-        if call.function >= len(self._delayed):
+        if not self.is_delayed_function(call.function):
             raise BadParameter(f"the {queue.name} queue names function {call.function}, which there is not")
         function, count, _ = self._delayed[call.function]
         function(domain, *call.arguments[:count])
@@ -175,7 +180,7 @@ class Interposition:
         given_away = {
             call.arguments[index]
             for call in queue.waiting()
-            if call.function < len(self._delayed)
+            if self.is_delayed_function(call.function)
             for index in self._delayed[call.function][2]
         }
         if not given_away.isdisjoint(arg & 0xFFFFFFFF for arg in arguments if isinstance(arg, int)):
@@ -190,14 +195,24 @@ class Interposition:
         assert pointer.target.function is not None
         return Signature(pointer.target.function)
 
+    def _run_body(self, signature: Signature, body: Callable[[], int]) -> int:
+        """Run an extension wrapper's body; an extension that cannot be given an object for want of memory fails."""
+        try:
+            return body()
+        except NoRecord as short:
+            self._nooks.fail(short.domain, str(short))
+            return -EIO if signature.signed_result else 0
+
     def entry_point(self, kind: str) -> int:
         """Return the address of the extension wrapper of a function pointer (``struct.member``)."""
         address = self._entry_points.get(kind)
         if address is None:
-            body = EXTENSION_WRAPPERS[kind].body
-            address = self._kernel.execution.add_function(
-                f"nooks_{kind}", lambda *arguments: body(self._nooks, *arguments), self._signature(kind)
-            )
+            body, signature = EXTENSION_WRAPPERS[kind].body, self._signature(kind)
+
+            def enter(*arguments: Any) -> int:
+                return self._run_body(signature, lambda: body(self._nooks, *arguments))
+
+            address = self._kernel.execution.add_function(f"nooks_{kind}", enter, signature)
             self._entry_points[kind] = address
         return address
 
@@ -207,12 +222,14 @@ class Interposition:
         if idle:
             address = idle.pop()
         else:
-            body = EXTENSION_WRAPPERS[kind].body
+            body, signature = EXTENSION_WRAPPERS[kind].body, self._signature(kind)
 
             def enter(*arguments: Any) -> int:
-                return body(self._nooks, self._gate_objects[address], *arguments)
+                return self._run_body(
+                    signature, lambda: body(self._nooks, self._gate_objects[address], *arguments)
+                )
 
-            address = self._kernel.execution.add_function(f"nooks_{kind}", enter, self._signature(kind))
+            address = self._kernel.execution.add_function(f"nooks_{kind}", enter, signature)
         self._gate_objects[address] = kernel_object
         self._object_gates.setdefault(kernel_object, []).append((kind, address))
         return address

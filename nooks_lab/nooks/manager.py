@@ -126,9 +126,12 @@ class Nooks:
         return self.kernel.functions[name][0]
 
     def loaded(self, domain: Domain) -> list[Module]:
-        """Return the modules of a domain that are in memory, in the order of their loading."""
-        modules = self.kernel.modules.loaded
-        return [modules[name] for name in domain.modules if name in modules]
+        """Return the modules of a domain that are in memory, in the order of their loading.
+
+        A failed domain may outlive its modules, and their successors have the same names.
+        """
+        modules, owner = self.kernel.modules.loaded, self._domain_of
+        return [modules[name] for name in domain.modules if name in modules and owner.get(name) is domain]
 
     def lines(self, domain: Domain) -> list[int]:
         """Return the interrupt lines that a domain has handlers on."""

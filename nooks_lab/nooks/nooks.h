@@ -29,6 +29,7 @@ struct nooks_domain {
 	unsigned int number;
 	unsigned int failed;
 	unsigned long directory;		/* physical address of its page directory */
+	unsigned int heap_pages;		/* that its heap and its page allocations hold */
 	struct nooks_granted **granted;		/* for each directory entry, a table of 1024 */
 	struct nooks_queue *kernel_calls;	/* delayed calls into the kernel; the extension writes it */
 	struct nooks_queue *extension_calls;	/* delayed calls into the extension */

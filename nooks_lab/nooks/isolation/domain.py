@@ -129,7 +129,7 @@ class Domain:
         Raises
         ------
         ForbiddenPageError
-            When a page is not mapped, or holds the kernel's image or page tables.
+            When a page is not mapped, or holds the kernel's image or the domain's own page directory.
         """
         pages = range(address & PAGE_MASK, address + size, PAGE_SIZE)
         for page in pages:

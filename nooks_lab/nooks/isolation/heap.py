@@ -18,12 +18,22 @@ class DomainPages:
     ----------
     limit : int
         The most pages that the heap may have at a time.
+
+    Attributes
+    ----------
+    refused : int
+        How often the limit has refused pages.
     """
 
     def __init__(self, kernel: Kernel, domain: "Domain", limit: int) -> None:
         self._pages, self._domain, self.limit = kernel.pages, domain, limit
-        self.held = 0
+        self._memory, self._held = kernel.memory, domain.record.offset_of("heap_pages")
         self.refused = 0
+
+    @property
+    def held(self) -> int:
+        """How many pages are in use; the count stands in the domain's record."""
+        return self._memory.u32(self._held)
 
     def alloc(self, order: int) -> int:
         """Return 2**order writable pages, or 0."""
@@ -32,14 +42,14 @@ class DomainPages:
             return 0
         address = self._pages.alloc(order)
         if address:
-            self.held += 1 << order
+            self._memory.set_u32(self._held, self.held + (1 << order))
             self._domain.grant(address, PAGE_SIZE << order, Grant.HEAP)
         return address
 
     def free(self, address: int, order: int) -> None:
         """Take pages back."""
         self._domain.revoke(address, PAGE_SIZE << order)
-        self.held -= 1 << order
+        self._memory.set_u32(self._held, self.held - (1 << order))
         self._pages.free(address, order)
 
     def page(self, address: int) -> int:

@@ -9,14 +9,20 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from nooks_lab.kernel.bug import KernelBug
 from nooks_lab.kernel.kernel import Kernel
 from nooks_lab.kernel.structs import Types
 from nooks_lab.nooks.isolation.domain import BadParameter, Domain
 from nooks_lab.nooks.tracking.object_types import BY_NUMBER, TYPES, Lifetime
 
 _RECORD = struct.Struct("<10I")
-_NEXT, _NEXT_VERSION = 0, 4
+NEXT, NEXT_VERSION = 0, 4
+"""Offsets of a record's two links: to the next in its table's chain, and in that of kernel versions."""
+
 BUCKETS = 64
+
+LONGEST_CHAIN = 1 << 18
+"""Records in a chain; more of them do not fit into RAM, so a longer chain is a circle."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,22 @@ class TrackedObject:
         return TYPES[self.type].lifetime.value
 
 
-class CorruptRecord(Exception):  # noqa: N818 - an event of the guest
-    """A record of the tracker is not what the tracker has written."""
+class CorruptRecord(KernelBug):
+    """A record of the tracker is not what the tracker has written: to the guest, a BUG() in the isolation manager."""
+
+
+class NoRecord(BadParameter):
+    """There is no memory for the record of an object; the extension that was to get the object goes without.
+
+    Attributes
+    ----------
+    domain : Domain
+        That extension's.
+    """
+
+    def __init__(self, domain: Domain, kind: str) -> None:
+        super().__init__(f"no memory to track a {kind}")
+        self.domain = domain
 
 
 def bucket(type_number: int, address: int) -> int:
@@ -88,8 +108,17 @@ class ObjectTracker:
         del self._domains[domain.record.address]
 
     def owner(self, tracked: TrackedObject) -> Domain:
-        """Return the domain that uses an object."""
-        return self._domains[tracked.domain]
+        """Return the domain that uses an object.
+
+        Raises
+        ------
+        CorruptRecord
+            When its record names no domain.
+        """
+        domain = self._domains.get(tracked.domain)
+        if domain is None:
+            raise CorruptRecord(f"record {tracked.address:08x} names no domain, but {tracked.domain:08x}")
+        return domain
 
     def domain_at(self, record: int) -> Domain | None:
         """Return the domain whose struct lies at an address, or None."""
@@ -114,21 +143,58 @@ class ObjectTracker:
         )
         return following, version, tracked
 
+    def chain(self, head: int, link: int = NEXT) -> Iterator[TrackedObject]:
+        """Yield the objects of a chain; the one just yielded may be removed.
+
+        Parameters
+        ----------
+        head : int
+            Address of the pointer to its first record.
+        link : int
+            Which of the two links to follow, ``NEXT`` or ``NEXT_VERSION``.
+
+        Raises
+        ------
+        CorruptRecord
+            When a record has no known type, or the chain has no end.
+        """
+        at = self._memory.u32(head)
+        for _ in range(LONGEST_CHAIN):
+            if not at:
+                return
+            following, version, tracked = self.read(at)
+            yield tracked
+            at = version if link == NEXT_VERSION else following
+        raise CorruptRecord(f"the chain at {head:08x} has no end")
+
+    def table(self, domain: Domain) -> int:
+        """Return the address of a domain's table: ``BUCKETS`` pointers to chains."""
+        return int(domain.record.address) + self._objects
+
+    @property
+    def versions(self) -> int:
+        """Address of the table by kernel versions."""
+        return int(self._versions)
+
+    def task_chain(self, task: int) -> int:
+        """Return the head of the objects of a task's calls; ``task`` is the address of its task_struct."""
+        return task + self._private
+
     def _head(self, domain: Domain, number: int, extension: int) -> int:
-        return int(domain.record.address) + self._objects + 4 * bucket(number, extension)
+        return self.table(domain) + 4 * bucket(number, extension)
 
     def add(self, domain: Domain, kind: str, kernel: int, extension: int, *detail: int) -> TrackedObject:
         """Record a long-lived object; its extension version is the key.
 
         Raises
         ------
-        BadParameter
+        NoRecord
             When there is no memory for the record.
         """
         number = TYPES[kind].number
         tracked = self._new(domain, kind, kernel, extension, detail)
-        self._push(self._head(domain, number, extension), tracked.address, _NEXT)
-        self._push(self._versions + 4 * bucket(number, kernel), tracked.address, _NEXT_VERSION)
+        self._push(self._head(domain, number, extension), tracked.address, NEXT)
+        self._push(self._versions + 4 * bucket(number, kernel), tracked.address, NEXT_VERSION)
         return tracked
 
     def _new(
@@ -136,7 +202,7 @@ class ObjectTracker:
     ) -> TrackedObject:
         address = self.kernel.slab.alloc(self._size)
         if not address:
-            raise BadParameter(f"no memory to track a {kind}")
+            raise NoRecord(domain, kind)
         serial = self.record.serial = self.record.serial + 1
         first, second, third = (*detail, 0, 0, 0)[:3]
         words = (first, second, third)
@@ -152,18 +218,18 @@ class ObjectTracker:
 
     def _unlink(self, head: int, address: int, link: int) -> None:
         at = head
-        while following := self._memory.u32(at):
+        for _ in range(LONGEST_CHAIN):
+            following = self._memory.u32(at)
             if following == address:
                 self._memory.set_u32(at, self._memory.u32(address + link))
+            if following in (0, address):
                 return
             at = following + link
+        raise CorruptRecord(f"the chain at {head:08x} has no end")
 
     def find(self, domain: Domain, kind: str, extension: int) -> TrackedObject | None:
         """Return the object whose extension version lies at an address, or None."""
-        number = TYPES[kind].number
-        at = self._memory.u32(self._head(domain, number, extension))
-        while at:
-            at, _, tracked = self.read(at)
+        for tracked in self.chain(self._head(domain, TYPES[kind].number, extension)):
             if tracked.extension == extension and tracked.type == kind:
                 return tracked
         return self._find_in_call(domain, kind, extension) if TYPES[kind].lifetime is Lifetime.CALL else None
@@ -183,9 +249,8 @@ class ObjectTracker:
 
     def by_kernel(self, kind: str, kernel: int) -> tuple[Domain, TrackedObject] | None:
         """Return domain and object whose kernel version lies at an address, or None; the newest of several."""
-        at = self._memory.u32(self._versions + 4 * bucket(TYPES[kind].number, kernel))
-        while at:
-            _, at, tracked = self.read(at)
+        head = self._versions + 4 * bucket(TYPES[kind].number, kernel)
+        for tracked in self.chain(head, NEXT_VERSION):
             if tracked.kernel == kernel and tracked.type == kind:
                 return self.owner(tracked), tracked
         return None
@@ -193,19 +258,14 @@ class ObjectTracker:
     def remove(self, tracked: TrackedObject) -> None:
         """Forget an object whose lifetime has ended."""
         number = TYPES[tracked.type].number
-        self._unlink(self._head(self.owner(tracked), number, tracked.extension), tracked.address, _NEXT)
-        self._unlink(self._versions + 4 * bucket(number, tracked.kernel), tracked.address, _NEXT_VERSION)
+        self._unlink(self._head(self.owner(tracked), number, tracked.extension), tracked.address, NEXT)
+        self._unlink(self._versions + 4 * bucket(number, tracked.kernel), tracked.address, NEXT_VERSION)
         self.kernel.slab.free(tracked.address)
 
     def objects(self, domain: Domain) -> list[TrackedObject]:
         """Return all long-lived objects of a domain, oldest first."""
-        found = []
-        for index in range(BUCKETS):
-            at = self._memory.u32(domain.record.address + self._objects + 4 * index)
-            while at:
-                at, _, tracked = self.read(at)
-                found.append(tracked)
-        return sorted(found, key=lambda tracked: tracked.serial)
+        chains = (self.chain(self.table(domain) + 4 * index) for index in range(BUCKETS))
+        return sorted((tracked for chain in chains for tracked in chain), key=lambda tracked: tracked.serial)
 
     def release(
         self, domain: Domain, kinds: Iterable[str], release: Callable[[Domain, TrackedObject], None]
@@ -222,29 +282,27 @@ class ObjectTracker:
 
     # Objects of one call: the table hangs at the task that makes the call.
 
-    def _task_head(self) -> int:
-        return int(self.kernel.sched.current.address) + self._private
-
     @contextmanager
     def call_object(self, domain: Domain, kind: str, kernel: int, extension: int) -> Iterator[TrackedObject]:
-        """Record an object for the duration of one XPC of the current task."""
-        head = self._task_head()
+        """Record an object for the duration of one XPC of the current task.
+
+        Raises
+        ------
+        NoRecord
+            When there is no memory for the record.
+        """
+        head = self.task_chain(self.kernel.sched.current.address)
         tracked = self._new(domain, kind, kernel, extension, ())
-        self._push(head, tracked.address, _NEXT)
+        self._push(head, tracked.address, NEXT)
         try:
             yield tracked
         finally:
-            self._unlink(head, tracked.address, _NEXT)
+            self._unlink(head, tracked.address, NEXT)
             self.kernel.slab.free(tracked.address)
 
     def call_objects(self, task: int) -> list[TrackedObject]:
         """Return the objects of the calls that a task (address of its task_struct) is making, newest first."""
-        found = []
-        at = self._memory.u32(task + self._private)
-        while at:
-            at, _, tracked = self.read(at)
-            found.append(tracked)
-        return found
+        return list(self.chain(self.task_chain(task)))
 
     def _find_in_call(self, domain: Domain, kind: str, extension: int) -> TrackedObject | None:
         for tracked in self.call_objects(self.kernel.sched.current.address):

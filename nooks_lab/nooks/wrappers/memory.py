@@ -1,10 +1,11 @@
 """Memory: the domain's private heap, pages, vmalloc areas, device registers, user memory, strings."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nooks_lab.kernel.exports import VaList
 from nooks_lab.kernel.format import vsprintf
-from nooks_lab.machine.memory import PAGE_SIZE
+from nooks_lab.kernel.page_alloc import MAX_ORDER
 from nooks_lab.nooks.isolation.domain import BadParameter, Domain
 from nooks_lab.nooks.isolation.page_tracker import Grant
 from nooks_lab.nooks.tracking.object_types import TYPES
@@ -14,8 +15,6 @@ from nooks_lab.nooks.wrappers.declare import kernel_wrapper, pass_through
 
 if TYPE_CHECKING:
     from nooks_lab.nooks.manager import Nooks
-
-_LARGEST_ORDER = 9
 
 pass_through("int printk(char *fmt, ...)", fmt=Text())
 
@@ -29,11 +28,17 @@ def end(nooks: "Nooks", domain: Domain, tracked: TrackedObject) -> None:
 @kernel_wrapper("void *kmalloc(unsigned int size, int flags)")
 def kmalloc(nooks: "Nooks", domain: Domain, size: int, flags: int) -> int:
     """Allocate from the domain's heap, whose pages it may write."""
-    refused = domain.heap.pages.refused
-    address = domain.heap.alloc(size)
+    address = _within_limit(nooks, domain, lambda: domain.heap.alloc(size))
     if address:
         nooks.tracker.add(domain, "heap block", address, address)
-    elif domain.heap.pages.refused > refused:
+    return address
+
+
+def _within_limit(nooks: "Nooks", domain: Domain, allocate: Callable[[], int]) -> int:
+    """Allocate; when that fails for the limit of the domain's pages, policy says what follows."""
+    refused = domain.heap.pages.refused
+    address = allocate()
+    if not address and domain.heap.pages.refused > refused:
         nooks.over_limit(domain, f"heap of {domain.heap.pages.limit} pages")
     return address
 
@@ -47,10 +52,11 @@ def kfree(nooks: "Nooks", domain: Domain, objp: TrackedObject | None) -> None:
 
 @kernel_wrapper("unsigned long __get_free_pages(unsigned int gfp_mask, unsigned int order)")
 def get_free_pages(nooks: "Nooks", domain: Domain, gfp_mask: int, order: int) -> int:
-    """Allocate whole pages and grant them."""
-    address = nooks.kernel.pages.alloc(order) if order <= _LARGEST_ORDER else 0
+    """Allocate whole pages, which count towards the heap's limit, and grant them."""
+    if order >= MAX_ORDER:
+        return 0
+    address = _within_limit(nooks, domain, lambda: domain.heap.pages.alloc(order))
     if address:
-        domain.grant(address, PAGE_SIZE << order, Grant.HEAP)
         nooks.tracker.add(domain, "pages", address, address, order)
     return address
 
@@ -73,7 +79,7 @@ def vmalloc(nooks: "Nooks", domain: Domain, size: int) -> int:
     address = nooks.kernel.vmalloc.alloc(size)
     if address:
         domain.grant(address, size, Grant.HEAP)
-        nooks.tracker.add(domain, "vmalloc area", address, address)
+        nooks.tracker.add(domain, "vmalloc area", address, address, size)
     return address
 
 
@@ -92,7 +98,7 @@ def ioremap(nooks: "Nooks", domain: Domain, offset: int, size: int) -> int:
     address = nooks.kernel.vmalloc.ioremap(offset, size)
     if address:
         domain.grant(address, size, Grant.DEVICE_REGISTERS)
-        nooks.tracker.add(domain, "ioremap area", address, address)
+        nooks.tracker.add(domain, "ioremap area", address, address, size)
     return address
 
 

@@ -314,7 +314,9 @@ def _call_with_copy(
         result = _call_device(nooks, dev, operation, -EIO, copy, *rest)
         if not domain.failed:
             nooks.kernel.memory.write(pointer, nooks.kernel.memory.read(copy, size))
-    domain.heap.free(copy)
+    if not domain.failed:
+        # The heap of a failed domain may have gone with the last task that left it.
+        domain.heap.free(copy)
     return result
 
 

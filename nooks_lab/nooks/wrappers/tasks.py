@@ -62,7 +62,9 @@ def _sleeps_on(prototype: str) -> None:
         try:
             return _sleeping(nooks, lambda: nooks.kernel_function(function)(queue, *arguments))
         finally:
-            _show_waiters(nooks, q, queue)
+            # While the task slept, the domain may have failed and lost its queue, or the extension freed it.
+            if not domain.failed and domain.may_write(q, nooks.kernel.types.size("__wait_queue_head")):
+                _show_waiters(nooks, q, _queue(nooks, domain, q))
 
     kernel_wrapper(prototype, q=Writes("__wait_queue_head"))(body)
 
@@ -327,7 +329,7 @@ def request_region(nooks: "Nooks", domain: Domain, parent: int, start: int, n: i
     _check_tree(nooks, parent, "__request_region")
     resource = nooks.kernel.resources.request_region(parent, start, n, name)
     if resource:
-        nooks.tracker.add(domain, "resource", resource, start, parent, start, n)
+        nooks.tracker.add(domain, "resource", resource, resource, parent, start, n)
     return resource
 
 
@@ -338,11 +340,14 @@ def _check_tree(nooks: "Nooks", parent: int, function: str) -> None:
 
 @kernel_wrapper(
     "void __release_region(struct resource *parent, unsigned long start, unsigned long n)",
-    parent=Body("it must be one of the kernel's two trees"),
-    start=held("resource", ends=True),
+    parent=Body("with the region it must be what the domain has claimed"),
 )
-def release_region(nooks: "Nooks", domain: Domain, parent: int, start: TrackedObject, n: int) -> None:
-    """Give a region back that the domain has claimed."""
-    if start.detail != (parent, start.extension, n):
-        raise BadParameter(f"__release_region: {start.extension:08x} was claimed with another size or tree")
-    end(nooks, domain, start)
+def release_region(nooks: "Nooks", domain: Domain, parent: int, start: int, n: int) -> None:
+    """Give a region back that the domain has claimed; the tracker holds it by the resource's address."""
+    regions = (tracked for tracked in nooks.tracker.objects(domain) if tracked.type == "resource")
+    claimed = next((tracked for tracked in regions if tracked.detail == (parent, start, n)), None)
+    if claimed is None:
+        raise BadParameter(
+            f"__release_region: {n} bytes at {start:08x} are no region that domain {domain.name} has claimed"
+        )
+    end(nooks, domain, claimed)

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from nooks_lab.machine.memory import PAGE_SIZE
+from nooks_lab.kernel.page_alloc import MAX_ORDER
+from nooks_lab.machine.memory import PAGE_MASK, PAGE_SIZE
 from nooks_lab.nooks.isolation.domain import Domain
 from nooks_lab.nooks.tracking.object_types import Lifetime, ObjectType, Transfer, register
 
@@ -23,14 +24,15 @@ def _check_block(_nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> I
         yield f"its page {tracked.kernel & ~0xFFF:08x} is not granted"
 
 
-def _free_pages(nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> None:
-    order = tracked.detail[0]
-    domain.revoke(tracked.kernel, PAGE_SIZE << order)
-    nooks.kernel.pages.free(tracked.kernel, order)
+def _free_pages(_nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> None:
+    domain.heap.pages.free(tracked.kernel, tracked.detail[0])
 
 
 def _check_pages(_nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> Iterator[str]:
-    if not domain.may_write(tracked.kernel, PAGE_SIZE << tracked.detail[0]):
+    order = tracked.detail[0]
+    if order >= MAX_ORDER:
+        yield f"there are no blocks of order {order}"
+    elif not domain.may_write(tracked.kernel, PAGE_SIZE << order):
         yield f"the pages at {tracked.kernel:08x} are not all granted"
 
 
@@ -39,11 +41,14 @@ def _free_area(nooks: "Nooks", _domain: Domain, tracked: "TrackedObject") -> Non
 
 
 def _check_area(nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> Iterator[str]:
-    area = nooks.kernel.vmalloc.area(tracked.kernel)
+    size = tracked.detail[0]
+    area = nooks.kernel.vmalloc.area(tracked.kernel & PAGE_MASK)
     if area is None:
         yield f"{tracked.kernel:08x} is no area of the kernel's"
-    elif not domain.may_write(tracked.kernel):
-        yield f"the area at {tracked.kernel:08x} is not granted"
+    elif tracked.kernel + size > area.addr + area.size - PAGE_SIZE:
+        yield f"its {size} bytes are more than the area at {area.addr:08x} has"
+    elif not domain.may_write(tracked.kernel, size):
+        yield f"the area at {tracked.kernel:08x} is not all granted"
 
 
 def _unmap_registers(nooks: "Nooks", _domain: Domain, tracked: "TrackedObject") -> None:

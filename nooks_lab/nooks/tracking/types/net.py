@@ -8,7 +8,6 @@ from nooks_lab.nooks.tracking.object_types import (
     Lifetime,
     ObjectType,
     Transfer,
-    nothing_to_check,
     nothing_to_release,
     register,
 )
@@ -47,8 +46,14 @@ def _forget_device(nooks: "Nooks", _domain: Domain, tracked: "TrackedObject") ->
 def _check_registered(nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> Iterator[str]:
     if tracked.kernel not in [device.address for device in nooks.kernel.net.devices()]:
         yield f"{tracked.kernel:08x} is not in the kernel's list of devices"
-    if nooks.tracker.find(domain, "net_device", tracked.extension) is None:
+    device = nooks.tracker.find(domain, "net_device", tracked.extension)
+    if device is None:
         yield f"{tracked.extension:08x} is registered and yet no net_device of the domain"
+    elif device.kernel != tracked.kernel:
+        yield (
+            f"{tracked.kernel:08x} is registered, "
+            f"and the kernel's version of the domain's net_device is {device.kernel:08x}"
+        )
 
 
 def _free_statistics(nooks: "Nooks", _domain: Domain, tracked: "TrackedObject") -> None:
@@ -56,8 +61,8 @@ def _free_statistics(nooks: "Nooks", _domain: Domain, tracked: "TrackedObject") 
 
 
 def _check_statistics(nooks: "Nooks", _domain: Domain, tracked: "TrackedObject") -> Iterator[str]:
-    if nooks.kernel.slab.size_of(tracked.kernel) is None:
-        yield f"the kernel's copy {tracked.kernel:08x} is no allocated object"
+    if (nooks.kernel.slab.size_of(tracked.kernel) or 0) < nooks.kernel.types.size("net_device_stats"):
+        yield f"the kernel's copy {tracked.kernel:08x} is no allocated net_device_stats"
 
 
 def _free_packet(nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> None:
@@ -79,6 +84,13 @@ def _check_packet(nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> I
         yield f"its buffer {head:08x} to {end:08x} is not granted"
     if domain.heap.size_of(tracked.extension) is None:
         yield f"the extension's version {tracked.extension:08x} is no block of its heap"
+
+
+def _check_copy(_nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> Iterator[str]:
+    if domain.heap.size_of(tracked.extension) is None:
+        yield f"the extension's version {tracked.extension:08x} is no block of its heap"
+    if domain.may_write(tracked.kernel):
+        yield f"the extension may write the kernel's version {tracked.kernel:08x}"
 
 
 register(
@@ -120,10 +132,8 @@ register(
         struct="sk_buff",
         dma=True,
     ),
+    ObjectType(14, "ifreq", Lifetime.CALL, Transfer.COPY, nothing_to_release, _check_copy, struct="ifreq"),
     ObjectType(
-        14, "ifreq", Lifetime.CALL, Transfer.COPY, nothing_to_release, nothing_to_check, struct="ifreq"
-    ),
-    ObjectType(
-        15, "sockaddr", Lifetime.CALL, Transfer.COPY, nothing_to_release, nothing_to_check, struct="sockaddr"
+        15, "sockaddr", Lifetime.CALL, Transfer.COPY, nothing_to_release, _check_copy, struct="sockaddr"
     ),
 )

@@ -54,6 +54,11 @@ def _check_device(nooks: "Nooks", _domain: Domain, tracked: "TrackedObject") -> 
         yield f"{tracked.kernel:08x} is no PCI device"
 
 
+def _check_mapping(nooks: "Nooks", _domain: Domain, tracked: "TrackedObject") -> Iterator[str]:
+    if tracked.kernel + tracked.detail[0] > nooks.kernel.machine.memory.size:
+        yield f"its {tracked.detail[0]} bytes at bus address {tracked.kernel:08x} are not all RAM"
+
+
 def _release_regions(nooks: "Nooks", _domain: Domain, tracked: "TrackedObject") -> None:
     nooks.kernel.pci.pci_release_regions(tracked.kernel)
 
@@ -91,7 +96,7 @@ register(
         shared=True,
     ),
     ObjectType(
-        22, "pci regions", Lifetime.EXPLICIT, Transfer.HANDLE, _release_regions, nothing_to_check, dma=True
+        22, "pci regions", Lifetime.EXPLICIT, Transfer.HANDLE, _release_regions, _check_device, dma=True
     ),
     ObjectType(
         23,
@@ -103,7 +108,7 @@ register(
         dma=True,
     ),
     ObjectType(
-        24, "dma mapping", Lifetime.EXPLICIT, Transfer.HANDLE, nothing_to_release, nothing_to_check, dma=True
+        24, "dma mapping", Lifetime.EXPLICIT, Transfer.HANDLE, nothing_to_release, _check_mapping, dma=True
     ),
     ObjectType(
         25,

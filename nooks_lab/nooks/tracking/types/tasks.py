@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nooks_lab.kernel.irq import NR_IRQS
+from nooks_lab.kernel.lists import init_list_head, list_for_each
 from nooks_lab.kernel.sched import TASK_INTERRUPTIBLE, TASK_UNINTERRUPTIBLE
 from nooks_lab.nooks.isolation.domain import Domain
 from nooks_lab.nooks.tracking.object_types import (
     Lifetime,
     ObjectType,
     Transfer,
-    nothing_to_check,
     nothing_to_release,
     register,
 )
@@ -46,7 +46,7 @@ def free_irq(nooks: "Nooks", _domain: Domain, tracked: "TrackedObject") -> None:
     nooks.kernel.slab.free(tracked.kernel)
 
 
-def _check_irqaction(nooks: "Nooks", _domain: Domain, tracked: "TrackedObject") -> Iterator[str]:
+def _check_irqaction(nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> Iterator[str]:
     line = tracked.detail[0]
     if line >= NR_IRQS:
         yield f"there is no line {line}"
@@ -59,12 +59,59 @@ def _check_irqaction(nooks: "Nooks", _domain: Domain, tracked: "TrackedObject") 
     gate = nooks.kernel.execution.gates.get(handler)
     if gate is None or gate.name != "nooks_irqaction.handler":
         yield f"the handler of line {line} is {handler:08x}, which is no wrapper"
+    # Recovery keeps the handler of a failed domain, which is never called, longer than its module.
+    if not (domain.failed or any(module.holds(tracked.detail[1]) for module in nooks.loaded(domain))):
+        yield f"the extension's handler {tracked.detail[1]:08x} is no function of its"
 
 
 def _free_wait_queue(nooks: "Nooks", _domain: Domain, tracked: "TrackedObject") -> None:
-    """Whoever still waits there is woken first: nobody else will do it."""
-    nooks.kernel.sched.wake_up(tracked.kernel, TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE, 0)
-    nooks.kernel.slab.free(tracked.kernel)
+    """Whoever still waits there is woken first: nobody else will do it.
+
+    When it runs, it takes its waiter off the list, which is gone by then; so each waiter is made a list of its own.
+    """
+    kernel = nooks.kernel
+    kernel.sched.wake_up(tracked.kernel, TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE, 0)
+    for waiter in _waiting(nooks, tracked.kernel):
+        init_list_head(kernel.memory, waiter)
+    kernel.slab.free(tracked.kernel)
+
+
+def _waiting(nooks: "Nooks", queue: int) -> list[int]:
+    """Return the links of the waiters on a kernel's version of a wait queue."""
+    head = nooks.kernel.types.view("__wait_queue_head", queue).task_list.address
+    return list(list_for_each(nooks.kernel.memory, head))
+
+
+def _check_wait_queue(nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> Iterator[str]:
+    problem = ""
+    for problem in _check_allocated(nooks, domain, tracked):
+        yield problem
+    if problem:
+        return
+    types = nooks.kernel.types
+    link = types.offset("__wait_queue", "task_list")
+    for waiter in _waiting(nooks, tracked.kernel):
+        task = types.view("__wait_queue", waiter - link).task
+        if task not in _tasks(nooks):
+            yield f"who waits on it at {waiter - link:08x} is {task:08x}, which is no task"
+
+
+def _check_waiter(nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> Iterator[str]:
+    problem = ""
+    for problem in _check_allocated(nooks, domain, tracked):
+        yield problem
+    if problem:
+        return
+    task = nooks.kernel.types.view("__wait_queue", tracked.kernel).task
+    if task not in _tasks(nooks):
+        yield f"its task {task:08x} is none"
+
+
+def _tasks(nooks: "Nooks") -> set[int]:
+    kernel = nooks.kernel
+    return {thread.task.address for thread in kernel.sched.threads.values()} | {
+        kernel.variable("init_task_union")
+    }
 
 
 def _free_waiter(nooks: "Nooks", _domain: Domain, tracked: "TrackedObject") -> None:
@@ -82,6 +129,32 @@ def _check_allocated(nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -
 def _release_region(nooks: "Nooks", _domain: Domain, tracked: "TrackedObject") -> None:
     parent, start, size = tracked.detail
     nooks.kernel.resources.release_region(parent, start, size)
+
+
+def _check_region(nooks: "Nooks", _domain: Domain, tracked: "TrackedObject") -> Iterator[str]:
+    parent, start, size = tracked.detail
+    trees = [nooks.kernel.variable(tree) for tree in ("ioport_resource", "iomem_resource")]
+    if parent not in trees:
+        yield f"{parent:08x} is no tree of I/O regions"
+    elif (start, start + size - 1) not in nooks.kernel.resources.claimed(parent):
+        yield f"its region {start:08x} of {size} bytes is not claimed"
+
+
+def _check_task(nooks: "Nooks", _domain: Domain, tracked: "TrackedObject") -> Iterator[str]:
+    if tracked.kernel not in _tasks(nooks):
+        yield f"{tracked.kernel:08x} is no task"
+
+
+def _check_module(nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> Iterator[str]:
+    if tracked.kernel not in [module.struct.address for module in nooks.loaded(domain)]:
+        yield f"{tracked.kernel:08x} is no module of the domain"
+
+
+def _check_registers(_nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> Iterator[str]:
+    if not tracked.kernel:
+        yield "its registers lie at NULL"
+    elif domain.may_write(tracked.kernel):
+        yield f"the extension may write the registers at {tracked.kernel:08x}"
 
 
 register(
@@ -112,7 +185,7 @@ register(
         Lifetime.EXPLICIT,
         Transfer.COPY,
         _free_wait_queue,
-        _check_allocated,
+        _check_wait_queue,
         struct="__wait_queue_head",
         shared=True,
     ),
@@ -122,7 +195,7 @@ register(
         Lifetime.EXPLICIT,
         Transfer.COPY,
         _free_waiter,
-        _check_allocated,
+        _check_waiter,
         struct="__wait_queue",
         shared=True,
     ),
@@ -132,7 +205,7 @@ register(
         Lifetime.EXPLICIT,
         Transfer.HANDLE,
         _release_region,
-        nothing_to_check,
+        _check_region,
         struct="resource",
         dma=True,
     ),
@@ -142,7 +215,7 @@ register(
         Lifetime.CALL,
         Transfer.HANDLE,
         nothing_to_release,
-        nothing_to_check,
+        _check_task,
         struct="task_struct",
         shared=True,
     ),
@@ -152,10 +225,10 @@ register(
         Lifetime.EXPLICIT,
         Transfer.HANDLE,
         nothing_to_release,
-        nothing_to_check,
+        _check_module,
         struct="module",
     ),
     ObjectType(
-        37, "pt_regs", Lifetime.CALL, Transfer.HANDLE, nothing_to_release, nothing_to_check, struct="pt_regs"
+        37, "pt_regs", Lifetime.CALL, Transfer.HANDLE, nothing_to_release, _check_registers, struct="pt_regs"
     ),
 )
