@@ -1,15 +1,19 @@
-"""Measure, print a table, and write ``results.json`` beside this file: ``python benchmarks/run.py``."""
+"""Measure, print tables, and write ``results.json`` beside this file: ``python benchmarks/run.py``."""
 
 import json
 import os
 import platform
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import deferred_packets
 import kernel_call
 import native_code
+import thousand_recoveries
 import unicorn
 import whole_machine
+import xpc_cost
 from rich.console import Console
 from rich.table import Table
 
@@ -62,13 +66,32 @@ def machine_name() -> str:
 
 
 def main() -> None:
+    console = Console()
     results = measure()
     table = Table("measured", "median", "target", "met", title=machine_name())
     for result in results:
         met = "" if not result.target else "yes" if result.met else "NO"
         table.add_row(result.what, f"{result.value:g} {result.unit}", result.target, met)
-    Console().print(table)
-    written = {"machine": machine_name(), "results": [asdict(result) for result in results]}
+    console.print(table)
+    costs = xpc_cost.measure()
+    console.print(xpc_cost.show(costs))
+    deliveries = deferred_packets.measure()
+    console.print(deferred_packets.show(deliveries))
+    soak = thousand_recoveries.measure(console=console)
+    console.print(thousand_recoveries.show(soak))
+    if soak.interrupted:
+        sys.exit(130)
+    written = {
+        "machine": machine_name(),
+        "results": [asdict(result) for result in results],
+        "xpc_cost": xpc_cost.to_json(costs),
+        "deferred_packets": deferred_packets.to_json(deliveries),
+        "thousand_recoveries": {
+            "seed": thousand_recoveries.SEED,
+            "seconds": round(soak.seconds, 1),
+            **soak.findings.to_json(),
+        },
+    }
     Path(__file__).with_name("results.json").write_text(json.dumps(written, indent=2) + "\n")
 
 

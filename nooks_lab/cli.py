@@ -140,6 +140,16 @@ def extensions(as_json: AsJson = False) -> None:
     if as_json:
         _print_json({"rows": rows})
         return
+    sharing = [
+        column for column in rows[0] if column in ("unique_wrappers", "class_wrappers", "shared_wrappers")
+    ]
+    _print(_table([{key: row[key] for key in row if key not in sharing} for row in rows]))
+    _print("\nWrappers that only one extension uses, one class of them, or several classes:\n")
+    _print(_table([{key: row[key] for key in ("name", "class", *sharing)} for row in rows]))
+
+
+def _table(rows: list[dict[str, Any]]) -> Any:
+    """Return rows as a table; of a hash its beginning is shown."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -152,9 +162,44 @@ def extensions(as_json: AsJson = False) -> None:
             no_wrap=column != "device",
         )
     for row in rows:
-        cells = row | {"object_sha256": row["object_sha256"][:7]}
-        shown.add_row(*map(str, cells.values()))
+        shown.add_row(
+            *(str(cell)[:7] if column == "object_sha256" else str(cell) for column, cell in row.items())
+        )
+    return shown
+
+
+@app.command()
+def lines(as_json: AsJson = False) -> None:
+    """Count the lines of Nooks, by component, beside the paper's."""
+    from nooks_lab.component_table import PAPER_TOTAL, table
+
+    counted = table()
+    if as_json:
+        _print_json(counted.to_json())
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, show_footer=True)
+    shown.add_column("component", "total")
+    shown.add_column("lines", f"{counted.total:,}", justify="right")
+    shown.add_column("share", justify="right")
+    shown.add_column("paper's\nlines", f"{PAPER_TOTAL:,}", justify="right")
+    shown.add_column("paper's\nshare", justify="right")
+    for row in counted.rows:
+        shown.add_row(
+            row.component,
+            f"{row.lines:,}",
+            f"{counted.share(row):.1%}",
+            f"{row.paper:,}",
+            f"{counted.paper_share(row):.1%}",
+        )
     _print(shown)
+    parts = sum(row.paper for row in counted.rows)
+    _print(
+        "Lines without comments, docstrings and blanks. "
+        f"The paper's parts (SOSP 2003, table 2) sum to {parts:,}; its shares are of that."
+    )
 
 
 @app.command()

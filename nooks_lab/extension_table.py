@@ -1,20 +1,18 @@
 """The extensions and what Nooks has to do for each: our system's table 3 (paper, section 5)."""
 
 import re
-import struct
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import nooks_lab as nl
 from nooks_lab import extensions
-from nooks_lab.lab import Lab
+from nooks_lab.nooks.wrappers.sharing import Sharing, WrapperUse, sharing, use_of
 from nooks_lab.replay import ADDRESS, DEVICE, NETMASK
-from nooks_lab.toolchain.elf import ObjectFile
+from nooks_lab.source_lines import c_lines
 
 _DEVICES = {"e1000": "Intel 82540EM (PRO/1000 MT Desktop)"}
 _NOOKS = re.compile(r"\bnooks_\w|\bCONFIG_NOOKS")
-_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*|(\"(?:\\.|[^\"\\])*\")", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -35,9 +33,12 @@ class ExtensionRow:
     kernel_wrappers : int
         Kernel functions that it calls through a wrapper.
     extension_wrappers : int
-        Functions of its own that the kernel can call, each through a wrapper.
+        Function pointers through whose wrappers the kernel can call it, its init and cleanup included.
     object_types : int
         Types of the kernel objects tracked for it while it runs.
+    unique_wrappers, class_wrappers, shared_wrappers : int
+        Those of its wrappers that no other extension of the table uses; that others use, but only of its
+        class; and that an extension of another class uses too (the paper's figure 5).
     """
 
     name: str
@@ -49,6 +50,9 @@ class ExtensionRow:
     kernel_wrappers: int
     extension_wrappers: int
     object_types: int
+    unique_wrappers: int
+    class_wrappers: int
+    shared_wrappers: int
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as plain data."""
@@ -64,58 +68,39 @@ def table() -> list[ExtensionRow]:
     CompileError, ModuleError
         When one cannot be loaded.
     """
-    return [_row(name) for name in extensions.names()]
+    uses = [_use(name) for name in extensions.names()]
+    shared = sharing(uses)
+    return [_row(use, shared[use.extension]) for use in uses]
 
 
-def c_lines(text: str) -> int:
-    """Count the lines of C that hold more than comments and blanks."""
-    bare = _COMMENT.sub(lambda found: found.group(1) or "", text)
-    return sum(1 for line in bare.splitlines() if line.strip())
-
-
-def _row(name: str) -> ExtensionRow:
-    obj = extensions.extension(name)
-    texts = [path.read_text(encoding="utf-8") for path in _sources(name)]
-    # The module's own two functions are found by name, not through a pointer.
-    entries = functions_given_away(obj) | {"init_module", "cleanup_module"} & obj.defined().keys()
+def _use(name: str) -> WrapperUse:
+    """Put one extension to use, and see which wrappers it needs."""
     with nl.boot(nooks=True) as lab:
-        module = lab.insmod(obj)
+        assert lab.nooks is not None
+        module = lab.insmod(name)
         lab.ifup(DEVICE, ADDRESS, NETMASK)
         lab.run(0.05)
-        exported = lab.kernel.exported
-        wrapped = [name for name, address in module.bindings.items() if exported.get(name) != address]
-        return ExtensionRow(
-            name,
-            extensions.CLASSES[name],
-            _DEVICES[name],
-            sum(map(c_lines, texts)),
-            sum(bool(_NOOKS.search(line)) for text in texts for line in text.splitlines()),
-            obj.sha256,
-            len(wrapped),
-            len(entries),
-            len(_tracked_types(lab)),
-        )
+        return use_of(lab.nooks, module, extensions.CLASSES[name])
+
+
+def _row(use: WrapperUse, shared: Sharing) -> ExtensionRow:
+    name = use.extension
+    texts = [path.read_text(encoding="utf-8") for path in _sources(name)]
+    return ExtensionRow(
+        name,
+        use.kind,
+        _DEVICES[name],
+        sum(map(c_lines, texts)),
+        sum(bool(_NOOKS.search(line)) for text in texts for line in text.splitlines()),
+        extensions.extension(name).sha256,
+        len(use.kernel),
+        len(use.entries),
+        len(use.object_types),
+        len(shared.unique),
+        len(shared.within_class),
+        len(shared.across_classes),
+    )
 
 
 def _sources(name: str) -> list[Path]:
     return sorted(extensions.source(name).parent.glob("*.[ch]"))
-
-
-def _tracked_types(lab: Lab) -> set[str]:
-    manager = lab.nooks
-    if manager is None:
-        return set()
-    return {tracked.type for domain in manager.domains for tracked in manager.tracker.objects(domain)}
-
-
-def functions_given_away(obj: ObjectFile) -> set[str]:
-    """Return the functions whose address an object takes: those that the kernel comes to call by pointer."""
-    starts = {(symbol.section, symbol.value): symbol.name for symbol in obj.symbols if symbol.kind == "FUNC"}
-    names = set()
-    for place in obj.relocations:
-        section, target = obj.sections[place.section], obj.symbols[place.symbol]
-        if place.kind != "R_386_32" or section.nobits:
-            continue
-        (addend,) = struct.unpack_from("<I", section.data, place.offset)
-        names.add(starts.get((target.section, target.value + addend)))
-    return {name for name in names if name is not None}

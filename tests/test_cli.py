@@ -10,11 +10,9 @@ import pytest
 
 from nooks_lab import doctor
 from nooks_lab.cli import main
-from nooks_lab.extension_table import c_lines, functions_given_away
-from nooks_lab.extensions import build
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("lab", "demo", "doctor", "extensions", "wrappers", "try", "release", "check", "grade")
+COMMANDS = ("lab", "demo", "doctor", "extensions", "lines", "wrappers", "try", "release", "check", "grade")
 
 NO_DEVICE = "int init_module(void) { return 0; }\n"
 NULL_STORE = "int init_module(void) { *(volatile int *)0 = 1; return 0; }\n"
@@ -146,19 +144,19 @@ def test_extensions_has_a_row_for_each(capsys):
     assert row["changed_lines"] == 0
     assert len(row["object_sha256"]) == 64
     assert min(row[key] for key in ("c_lines", "kernel_wrappers", "extension_wrappers", "object_types")) > 0
+    for row in rows:
+        parts = ("unique_wrappers", "class_wrappers", "shared_wrappers")
+        assert sum(row[part] for part in parts) == row["kernel_wrappers"] + row["extension_wrappers"]
 
 
-def test_comments_and_blank_lines_are_no_lines_of_c():
-    assert c_lines('/* a\n * b */\n\nint x; // y\nchar *s = "/* no comment */";\n  \n') == 2
-
-
-def test_a_function_that_is_only_called_is_no_entry_point():
-    text = (
-        "static int __attribute__((noinline)) called(int x) { return x * 3; }\n"
-        "static int given(int x) { return called(x); }\n"
-        "int (*table[])(int) = { given };\n"
-    )
-    assert functions_given_away(build("entries.c", text=text)) == {"given"}
+def test_lines_prints_the_components_with_their_total(capsys):
+    assert run("lines", "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["total"] == sum(row["lines"] for row in said["rows"])
+    assert run("lines") == 0
+    shown = capsys.readouterr().out
+    for row in said["rows"]:
+        assert re.search(rf"{row['component']} +{row['lines']:,} +{row['share']:.1%}", shown)
 
 
 def test_doctor_finds_this_installation_well(capsys):

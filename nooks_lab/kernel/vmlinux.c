@@ -12,7 +12,7 @@ unsigned char gdt_table[GDT_ENTRIES * 8] __attribute__((aligned(32)));
 unsigned char init_tss[104] __attribute__((aligned(128)));
 
 union task_union init_task_union __attribute__((aligned(4096)));
-struct task_struct *current_task = &init_task_union.task;
+struct task_struct *current_task = &init_task_union.task;	/* Nooks: for get_current() */
 pid_t last_pid;
 
 volatile unsigned long jiffies;

@@ -1,49 +1,30 @@
-"""The e1000 with a wild store that a test arms from outside, and a lab that runs it."""
+"""A lab that runs the armed e1000, and a peer that answers it."""
 
 from scapy.layers.inet import ICMP, IP
 from scapy.layers.l2 import ARP, Ether
 
 import nooks_lab as nl
-from nooks_lab import extensions
-from nooks_lab.kernel.modules import Module
+from nooks_lab.faults.armed_e1000 import (
+    NUMBERS,
+    PEER,
+    arm,
+    armed_driver,
+    armed_source,
+    module,
+    numbered_frame,
+    provoke,
+    symbol,
+)
 from nooks_lab.lab import MAC, Lab
 from nooks_lab.machine.peer import Peer
 from nooks_lab.toolchain.elf import ObjectFile
 
-OURS, OUR_MAC = "10.0.0.2", ":".join(f"{byte:02x}" for byte in MAC)
-THEIRS, THEIR_MAC = "10.0.0.1", "02:00:00:00:00:01"
+OURS, OUR_MAC = "10.0.0.2", MAC.hex(":")
+THEIRS, THEIR_MAC = "10.0.0.1", PEER.hex(":")
 NETMASK = "255.255.255.0"
-BROADCAST = bytes(Ether(src=THEIR_MAC, dst="ff:ff:ff:ff:ff:ff", type=0x88B5) / bytes(46))
+BROADCAST = numbered_frame(PEER)
 
-_PLACES = {
-    "interrupt": ("static void e1000_intr(", "\twhile (work-- > 0) {\n"),
-    "transmit": ("static int e1000_xmit_frame(", "\tif (skb->len == 0"),
-    "timer": ("static void e1000_watchdog(", "\tif (status & E1000_STATUS_LU) {\n"),
-    "open": ("static int e1000_open(", "\terr = e1000_setup_ring("),
-    "probe": ("static int __devinit e1000_probe(", "\terr = pci_enable_device("),
-}
-NUMBERS = {"interrupt": 1, "transmit": 2, "timer": 3, "open": 4, "probe": 5}
-_BUG = (
-    'volatile int bug_place = 0;\nMODULE_PARM(bug_place, "i");\nvolatile unsigned long bug_address = 0;\n\n'
-)
-
-
-def armed_source() -> str:
-    """Return the driver's source with a dormant bug in five places."""
-    text = extensions.source("e1000").read_text()
-    for place, number in NUMBERS.items():
-        function, before = _PLACES[place]
-        at = text.index(before, text.index(function))
-        bug = f"\tif (bug_place == {number})\n\t\t*(volatile int *)bug_address = 0x0badf00d;\n"
-        text = text[:at] + bug + text[at:]
-    at = text.index("static void e1000_watchdog(unsigned long data)\n{")
-    return text[:at] + _BUG + text[at:]
-
-
-def armed_driver() -> ObjectFile:
-    """Compile it; the object is called e1000."""
-    path = extensions.source("e1000")
-    return extensions.build("e1000.c", armed_source(), include=(path.parent,))
+__all__ = ["NUMBERS", "arm", "armed_driver", "armed_source", "module", "provoke", "symbol"]
 
 
 def answer(peer: Peer, data: bytes) -> None:
@@ -66,33 +47,6 @@ def boot_up(obj: ObjectFile | str) -> Lab:
     lab.run(0.05)
     assert ping(lab)
     return lab
-
-
-def module(lab: Lab) -> Module:
-    """Return the driver as it is loaded now."""
-    return lab.kernel.modules.loaded["e1000"]
-
-
-def symbol(lab: Lab, name: str) -> int:
-    """Return the address of one of the driver's symbols."""
-    image = module(lab).image
-    assert image is not None
-    return image.symbols[name]
-
-
-def arm(lab: Lab, place: str, address: int) -> None:
-    """Wake a bug; reloading the driver puts it to sleep again, unless its parameter says otherwise."""
-    lab.kernel.memory.set_u32(symbol(lab, "bug_address"), address)
-    lab.kernel.memory.set_u32(symbol(lab, "bug_place"), NUMBERS[place])
-
-
-def provoke(lab: Lab, place: str) -> None:
-    """Make the driver run the code where the bug is, and let it recover."""
-    if place == "interrupt":
-        lab.peer.send(BROADCAST)
-    elif place == "transmit":
-        lab.kernel.send_frame("eth0", BROADCAST)
-    lab.run(2.5 if place == "timer" else 0.1)
 
 
 def strike(lab: Lab, place: str, address: int) -> None:

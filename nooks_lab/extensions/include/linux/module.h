@@ -47,8 +47,8 @@ extern struct module __this_module;
  * these headers, a macro or inline that writes a kernel object is a kernel
  * function, which the loader can bind to a wrapper (paper, section 4.3).
  */
-extern void __MOD_INC_USE_COUNT(struct module *mod);
-extern void __MOD_DEC_USE_COUNT(struct module *mod);
+extern void __MOD_INC_USE_COUNT(struct module *mod);	/* Nooks: a macro in Linux */
+extern void __MOD_DEC_USE_COUNT(struct module *mod);	/* Nooks: a macro in Linux */
 
 #define MOD_INC_USE_COUNT __MOD_INC_USE_COUNT(THIS_MODULE)
 #define MOD_DEC_USE_COUNT __MOD_DEC_USE_COUNT(THIS_MODULE)

@@ -152,14 +152,14 @@ extern int netif_rx(struct sk_buff *skb);
  * output queue, the softnet queue), so they are functions here (see
  * linux/module.h); what only reads stays inline.
  */
-extern void netif_start_queue(struct net_device *dev);
-extern void netif_stop_queue(struct net_device *dev);
-extern void netif_wake_queue(struct net_device *dev);
-extern void netif_carrier_on(struct net_device *dev);
-extern void netif_carrier_off(struct net_device *dev);
-extern void netif_device_attach(struct net_device *dev);
-extern void netif_device_detach(struct net_device *dev);
-extern void dev_kfree_skb_any(struct sk_buff *skb);
+extern void netif_start_queue(struct net_device *dev);	/* Nooks: an inline in Linux */
+extern void netif_stop_queue(struct net_device *dev);	/* Nooks: an inline in Linux */
+extern void netif_wake_queue(struct net_device *dev);	/* Nooks: an inline in Linux */
+extern void netif_carrier_on(struct net_device *dev);	/* Nooks: an inline in Linux */
+extern void netif_carrier_off(struct net_device *dev);	/* Nooks: an inline in Linux */
+extern void netif_device_attach(struct net_device *dev);	/* Nooks: an inline in Linux */
+extern void netif_device_detach(struct net_device *dev);	/* Nooks: an inline in Linux */
+extern void dev_kfree_skb_any(struct sk_buff *skb);	/* Nooks: an inline in Linux */
 
 /*
  * This one is called for each packet, and stays an inline that writes the kernel's softnet queue. Nooks links

@@ -103,7 +103,7 @@ extern dma_addr_t pci_map_single(struct pci_dev *hwdev, void *ptr, size_t size, 
 extern void pci_unmap_single(struct pci_dev *hwdev, dma_addr_t dma_addr, size_t size, int direction);
 
 /* An inline in Linux; it writes a pci_dev, so it is a function here (see linux/module.h). */
-extern void pci_set_drvdata(struct pci_dev *pdev, void *data);
+extern void pci_set_drvdata(struct pci_dev *pdev, void *data);	/* Nooks: an inline in Linux */
 
 static inline void *pci_get_drvdata(struct pci_dev *pdev)
 {

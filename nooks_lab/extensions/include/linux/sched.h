@@ -49,7 +49,7 @@ struct task_struct {
 	struct thread_struct thread;
 	struct sigpending pending;
 	sigset_t blocked;
-	void *isolation;	/* an isolation manager's table of the objects of calls in progress */
+	void *isolation;	/* Nooks: an isolation manager's table of the objects of calls in progress */
 };
 
 #define THREAD_SIZE 8192
@@ -65,8 +65,8 @@ union task_union {
  * the domain's pool, so Nooks moved the pointer into a variable (paper,
  * section 4.2). Extensions read it in place.
  */
-extern struct task_struct *current_task;
-#define current current_task
+extern struct task_struct *current_task;	/* Nooks: for get_current() */
+#define current current_task			/* Nooks: for get_current() */
 
 extern volatile unsigned long jiffies;
 
@@ -80,7 +80,7 @@ extern long interruptible_sleep_on_timeout(wait_queue_head_t *q, signed long tim
 extern int wake_up_process(struct task_struct *tsk);
 
 /* Writes a task_struct, so it is a function here (see linux/module.h). */
-extern void set_task_state(struct task_struct *tsk, long state);
+extern void set_task_state(struct task_struct *tsk, long state);	/* Nooks: a macro in Linux */
 
 #define set_current_state(state) set_task_state(current, (state))
 

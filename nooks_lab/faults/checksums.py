@@ -1,0 +1,82 @@
+"""Checksums of what no failure of an extension may change: the kernel's own memory, and other extensions'."""
+
+import zlib
+
+from nooks_lab.kernel.module import Module
+from nooks_lab.kernel.page_table import PAGE_OFFSET, phys_to_virt
+from nooks_lab.lab import Lab
+from nooks_lab.machine.paging import A, D
+
+CHANGING = frozenset(
+    [
+        # Counters and the log.
+        "jiffies",
+        "last_pid",
+        "dev_ifindex",
+        "ip_ident",
+        "nr_free_pages",
+        "log_buf",
+        "log_start",
+        "log_end",
+        # Heads of lists whose members come and go.
+        "dev_base",
+        "free_area",
+        "inet_ifaddr_list",
+        "iomem_resource",
+        "irq_desc",
+        "malloc_sizes",
+        "module_list",
+        "pci_drivers",
+        "softnet_data",
+        "timer_list_head",
+        "vmlist",
+        # The first task, and with it a kernel stack.
+        "init_task_union",
+    ]
+)
+"""The kernel's variables that change when a driver works, fails and comes back; all others must not."""
+
+
+def kernel_checksums(lab: Lab) -> dict[str, int]:
+    """Return a checksum of each part of the kernel that stays as it is.
+
+    Returns
+    -------
+    dict
+        ``text``, ``read-only data``, ``idt``, ``gdt``, ``other variables`` (the whole data section but ``CHANGING``,
+        the entry points of its functions included), and ``page table`` (the entries of all RAM).
+    """
+    kernel, image = lab.kernel, lab.kernel.image
+    start, end = image.writable
+    data = bytearray(kernel.memory.read(start, end - start))
+    for name in CHANGING:
+        at, size = image.symbols[name] - start, image.sizes[name]
+        data[at : at + size] = bytes(size)
+    ram = phys_to_virt(lab.machine.memory.size)
+    entries = [
+        (page, entry & ~(A | D))
+        for page, entry in kernel.page_table.mapped().items()
+        if PAGE_OFFSET <= page < ram
+    ]
+    return {
+        "text": _sum(lab, *image.text),
+        "read-only data": _sum(lab, *image.read_only),
+        "idt": _sum(lab, *_variable(lab, "idt_table")),
+        "gdt": _sum(lab, *_variable(lab, "gdt_table")),
+        "other variables": zlib.crc32(data),
+        "page table": zlib.crc32(repr(entries).encode()),
+    }
+
+
+def module_checksum(lab: Lab, module: Module) -> int:
+    """Return the checksum of a module's memory: text, data and all."""
+    return _sum(lab, module.base, module.base + module.size)
+
+
+def _variable(lab: Lab, name: str) -> tuple[int, int]:
+    start = lab.kernel.variable(name)
+    return start, start + lab.kernel.image.sizes[name]
+
+
+def _sum(lab: Lab, start: int, end: int) -> int:
+    return zlib.crc32(lab.kernel.memory.read(start, end - start))
