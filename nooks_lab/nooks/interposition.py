@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 WRAPPER_MODULES = (memory, tasks, pci, net)
 """Importing them declares their wrappers."""
 
+CHECK_CYCLES = 15
+"""The check of one parameter, beside the tracker's look-up: a few comparisons and branches."""
+
 Delayed = Callable[..., None]
 """A delayed kernel call: takes the domain and the arguments in the queue."""
 
@@ -84,6 +87,7 @@ class Interposition:
             named = dict(zip(wrapper.parameters, arguments, strict=False))
             extra = arguments[len(wrapper.parameters) :]
             try:
+                self._kernel.machine.clock.advance(CHECK_CYCLES * len(decisions))
                 for parameter, decision in decisions.items():
                     named[parameter] = decision.check(nooks, domain, name, named[parameter], named)
                 return body(nooks, domain, *named.values(), *extra)

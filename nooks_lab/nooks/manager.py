@@ -87,13 +87,16 @@ class Nooks:
         self.net_device = OperationsCopy(
             kernel.types,
             kernel.memory,
+            kernel.machine.clock,
             "net_device",
             NET_DEVICE_WRITABLE,
             NET_DEVICE_PRIVATE,
             NET_DEVICE_OPS,
             self.entry_point,
         )
-        self.sk_buff = StructCopy(kernel.types, kernel.memory, "sk_buff", SK_BUFF_WRITABLE)
+        self.sk_buff = StructCopy(
+            kernel.types, kernel.memory, kernel.machine.clock, "sk_buff", SK_BUFF_WRITABLE
+        )
         self.interposition.add_delayed("copy back net_device", self._copy_back_device, 1)
         self.interposition.add_delayed("refresh net_device", self._refresh_device, 1)
         self.xpc.entering = self._entering

@@ -16,6 +16,12 @@ from nooks_lab.nooks.isolation.page_tracker import Grant, PageTracker
 
 STACK_SIZE = 8192
 
+GRANT_CYCLES = 60
+"""Granting or revoking one page: its entry in the page table and in the page tracker, both out of the cache."""
+
+TABLE_ENTRY_CYCLES = 8
+"""Copying one page-table entry into a new domain's table, one after the other."""
+
 HEAP_PAGES = 1024
 """The heap's limit where no policy says otherwise: a quarter of RAM."""
 
@@ -78,7 +84,9 @@ class Domain:
         self.record.directory = self.directory
         self.page_tracker = PageTracker(kernel)
         self.record.granted = self.page_tracker.address
-        for page, pte in kernel.page_table.mapped().items():
+        mapped = kernel.page_table.mapped()
+        kernel.machine.clock.advance(TABLE_ENTRY_CYCLES * len(mapped))
+        for page, pte in mapped.items():
             self.page_table_changed(page, pte)
         self.heap = Heap(kernel, self, heap_pages)
 
@@ -134,6 +142,7 @@ class Domain:
         pages = range(address & PAGE_MASK, address + size, PAGE_SIZE)
         for page in pages:
             self._check_grantable(page, reason)
+        self.kernel.machine.clock.advance(GRANT_CYCLES * len(pages))
         for page in pages:
             self.page_tracker.add(page, reason)
             self.page_table_changed(page, self.kernel.page_table.pte(page))
@@ -147,7 +156,9 @@ class Domain:
 
     def revoke(self, address: int, size: int) -> None:
         """Undo one :meth:`grant`."""
-        for page in range(address & PAGE_MASK, address + size, PAGE_SIZE):
+        pages = range(address & PAGE_MASK, address + size, PAGE_SIZE)
+        self.kernel.machine.clock.advance(GRANT_CYCLES * len(pages))
+        for page in pages:
             if self.page_tracker.drop(page) == 0:
                 self.page_table_changed(page, self.kernel.page_table.pte(page))
 

@@ -21,6 +21,15 @@ NEXT, NEXT_VERSION = 0, 4
 
 BUCKETS = 64
 
+LOOKUP_CYCLES = 25
+"""Hashing an address and loading the head of its chain: a dozen instructions and a second-level cache access."""
+
+RECORD_CYCLES = 12
+"""Comparing one record of a chain."""
+
+UPDATE_CYCLES = 190
+"""Adding or removing a record: ``kmalloc`` or ``kfree`` (150 cycles), and two chains."""
+
 LONGEST_CHAIN = 1 << 18
 """Records in a chain; more of them do not fit into RAM, so a longer chain is a circle."""
 
@@ -89,6 +98,7 @@ class ObjectTracker:
 
     def __init__(self, kernel: Kernel, types: Types) -> None:
         self.kernel, self.types, self._memory = kernel, types, kernel.memory
+        self._clock = kernel.machine.clock.block
         self._size = types.size("nooks_object")
         self._objects = types.offset("nooks_domain", "objects")
         self._private = kernel.types.offset("task_struct", "isolation")
@@ -200,6 +210,7 @@ class ObjectTracker:
     def _new(
         self, domain: Domain, kind: str, kernel: int, extension: int, detail: tuple[int, ...]
     ) -> TrackedObject:
+        self._clock.now += UPDATE_CYCLES
         address = self.kernel.slab.alloc(self._size)
         if not address:
             raise NoRecord(domain, kind)
@@ -229,7 +240,9 @@ class ObjectTracker:
 
     def find(self, domain: Domain, kind: str, extension: int) -> TrackedObject | None:
         """Return the object whose extension version lies at an address, or None."""
+        self._clock.now += LOOKUP_CYCLES
         for tracked in self.chain(self._head(domain, TYPES[kind].number, extension)):
+            self._clock.now += RECORD_CYCLES
             if tracked.extension == extension and tracked.type == kind:
                 return tracked
         return self._find_in_call(domain, kind, extension) if TYPES[kind].lifetime is Lifetime.CALL else None
@@ -250,13 +263,16 @@ class ObjectTracker:
     def by_kernel(self, kind: str, kernel: int) -> tuple[Domain, TrackedObject] | None:
         """Return domain and object whose kernel version lies at an address, or None; the newest of several."""
         head = self._versions + 4 * bucket(TYPES[kind].number, kernel)
+        self._clock.now += LOOKUP_CYCLES
         for tracked in self.chain(head, NEXT_VERSION):
+            self._clock.now += RECORD_CYCLES
             if tracked.kernel == kernel and tracked.type == kind:
                 return self.owner(tracked), tracked
         return None
 
     def remove(self, tracked: TrackedObject) -> None:
         """Forget an object whose lifetime has ended."""
+        self._clock.now += UPDATE_CYCLES
         number = TYPES[tracked.type].number
         self._unlink(self._head(self.owner(tracked), number, tracked.extension), tracked.address, NEXT)
         self._unlink(self._versions + 4 * bucket(number, tracked.kernel), tracked.address, NEXT_VERSION)

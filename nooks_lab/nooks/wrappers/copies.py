@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable, Iterable
 
 from nooks_lab.kernel.structs import Types
+from nooks_lab.machine.clock import Clock
 from nooks_lab.machine.linear import LinearMemory
 
 NET_DEVICE_WRITABLE = (
@@ -60,6 +61,10 @@ SK_BUFF_WRITABLE = (
 )
 
 
+COPY_START_CYCLES, BYTES_A_CYCLE = 20, 3
+"""``rep movsl`` on a Pentium 4: some cycles to start, then most of a word in each."""
+
+
 class StructCopy:
     """Copies between the two versions of one struct type.
 
@@ -73,11 +78,12 @@ class StructCopy:
         self,
         types: Types,
         memory: LinearMemory,
+        clock: Clock,
         name: str,
         writable: Iterable[str],
         private: Iterable[str] = (),
     ) -> None:
-        self._memory = memory
+        self._memory, self._clock = memory, clock
         layout = types.layouts.structs[name]
         self.name, self.size = name, layout.size
         spans = {f.name: (f.offset, f.offset + f.type.size) for f in layout.fields.values()}
@@ -88,12 +94,14 @@ class StructCopy:
 
     def to_extension(self, kernel: int, extension: int) -> None:
         """Bring the extension's version up to date."""
+        self._clock.advance(COPY_START_CYCLES + self.bytes_to_extension // BYTES_A_CYCLE)
         data = self._memory.read(kernel, self.size)
         for start, end in self._to:
             self._memory.write(extension + start, data[start:end])
 
     def to_kernel(self, kernel: int, extension: int) -> bytes:
         """Bring the extension's changes back, as far as they are its to make; returns the extension's version."""
+        self._clock.advance(COPY_START_CYCLES + self.bytes_to_kernel // BYTES_A_CYCLE)
         data = self._memory.read(extension, self.size)
         for start, end in self._back:
             self._memory.write(kernel + start, data[start:end])
@@ -113,6 +121,7 @@ class OperationsCopy(StructCopy):
         self,
         types: Types,
         memory: LinearMemory,
+        clock: Clock,
         name: str,
         writable: Iterable[str],
         private: Iterable[str],
@@ -120,7 +129,7 @@ class OperationsCopy(StructCopy):
         entry_point: Callable[[str], int],
     ) -> None:
         self.operations = tuple(operations)
-        super().__init__(types, memory, name, writable, (*private, *self.operations))
+        super().__init__(types, memory, clock, name, writable, (*private, *self.operations))
         self._offsets = {member: types.offset(name, member) for member in self.operations}
         self._entry_point = entry_point
 
