@@ -351,11 +351,17 @@ def request_region(nooks: "Nooks", domain: Domain, parent: int, start: int, n: i
 
 def _take_region_from_failed(nooks: "Nooks", parent: int, start: int, n: int) -> bool:
     for domain in nooks.domains:
-        tracked = nooks.tracker.find(domain, "resource", start) if domain.failed else None
-        if tracked is not None and tracked.detail == (parent, start, n):
-            end(nooks, domain, tracked)
+        claimed = _claimed(nooks, domain, parent, start, n) if domain.failed else None
+        if claimed is not None:
+            end(nooks, domain, claimed)
             return True
     return False
+
+
+def _claimed(nooks: "Nooks", domain: Domain, parent: int, start: int, n: int) -> TrackedObject | None:
+    """Return a region that a domain has claimed; the tracker holds it by the resource's address."""
+    regions = (tracked for tracked in nooks.tracker.objects(domain) if tracked.type == "resource")
+    return next((tracked for tracked in regions if tracked.detail == (parent, start, n)), None)
 
 
 def _check_tree(nooks: "Nooks", parent: int, function: str) -> None:
@@ -368,9 +374,8 @@ def _check_tree(nooks: "Nooks", parent: int, function: str) -> None:
     parent=Body("with the region it must be what the domain has claimed"),
 )
 def release_region(nooks: "Nooks", domain: Domain, parent: int, start: int, n: int) -> None:
-    """Give a region back that the domain has claimed; the tracker holds it by the resource's address."""
-    regions = (tracked for tracked in nooks.tracker.objects(domain) if tracked.type == "resource")
-    claimed = next((tracked for tracked in regions if tracked.detail == (parent, start, n)), None)
+    """Give a region back that the domain has claimed."""
+    claimed = _claimed(nooks, domain, parent, start, n)
     if claimed is None:
         raise BadParameter(
             f"__release_region: {n} bytes at {start:08x} are no region that domain {domain.name} has claimed"
