@@ -156,7 +156,9 @@ def test_lines_prints_the_components_with_their_total(capsys):
     assert run("lines") == 0
     shown = capsys.readouterr().out
     for row in said["rows"]:
-        assert re.search(rf"{row['component']} +{row['lines']:,} +{row['share']:.1%}", shown)
+        share = row["lines"] / said["total"]
+        assert row["share"] == round(share, 4)
+        assert re.search(rf"{row['component']} +{row['lines']:,} +{share:.1%} ", shown)
 
 
 def test_doctor_finds_this_installation_well(capsys):
