@@ -362,6 +362,7 @@ def _sentence(error: BaseException) -> str:
 
 def _is_users(error: Exception) -> bool:
     """Tell whether an error is the user's; loaded only once there is one."""
+    from nooks_lab.cards import UnknownCard
     from nooks_lab.demo import DemoError
     from nooks_lab.extensions import UnknownExtension
     from nooks_lab.grading.metadata import NotebookError
@@ -372,9 +373,8 @@ def _is_users(error: Exception) -> bool:
     from nooks_lab.replay import CaptureError
     from nooks_lab.toolchain.compiler import CompileError
     from nooks_lab.toolchain.elf import ElfError
-    from nooks_lab.trial import UnknownDevice
 
-    programs = (CompileError, ElfError, ModuleError, UnknownExtension, UnknownDevice, CaptureError, DemoError)
+    programs = (CompileError, ElfError, ModuleError, UnknownExtension, UnknownCard, CaptureError, DemoError)
     return isinstance(
         error, (*programs, PolicyError, GeneratorError, NotebookError, UnusableReference, OSError)
     )

@@ -7,11 +7,11 @@ from typing import Any
 
 import nooks_lab as nl
 from nooks_lab import extensions
+from nooks_lab.cards import CARD_OF, CARDS
 from nooks_lab.nooks.wrappers.sharing import Sharing, WrapperUse, sharing, use_of
 from nooks_lab.replay import ADDRESS, DEVICE, NETMASK
 from nooks_lab.source_lines import c_lines
 
-_DEVICES = {"e1000": "Intel 82540EM (PRO/1000 MT Desktop)"}
 _NOOKS = re.compile(r"\bnooks_\w|\bCONFIG_NOOKS")
 
 
@@ -75,7 +75,7 @@ def table() -> list[ExtensionRow]:
 
 def _use(name: str) -> WrapperUse:
     """Put one extension to use, and see which wrappers it needs."""
-    with nl.boot(nooks=True) as lab:
+    with nl.boot(nooks=True, devices=(CARD_OF[name],)) as lab:
         assert lab.nooks is not None
         module = lab.insmod(name)
         lab.ifup(DEVICE, ADDRESS, NETMASK)
@@ -89,7 +89,7 @@ def _row(use: WrapperUse, shared: Sharing) -> ExtensionRow:
     return ExtensionRow(
         name,
         use.kind,
-        _DEVICES[name],
+        CARDS[CARD_OF[name]].title,
         sum(map(c_lines, texts)),
         sum(bool(_NOOKS.search(line)) for text in texts for line in text.splitlines()),
         extensions.extension(name).sha256,

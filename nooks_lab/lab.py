@@ -1,28 +1,24 @@
 """One simulated PC on a wire, with or without Nooks: what notebooks and commands start from."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
-from nooks_lab import extensions
+from nooks_lab import cards, extensions
 from nooks_lab.kernel.kernel import Kernel
 from nooks_lab.kernel.module import Module, Parameters
 from nooks_lab.machine.clock import CPU_HZ
-from nooks_lab.machine.devices.e1000 import E1000
+from nooks_lab.machine.devices.device import PciDevice
 from nooks_lab.machine.machine import BLOCK_CLOCK_SOURCE, TLB_SOURCE, Machine
 from nooks_lab.machine.paging import Walker
 from nooks_lab.machine.peer import Peer
-from nooks_lab.machine.wire import Wire
+from nooks_lab.machine.wire import Station, Wire
 from nooks_lab.nooks.manager import Nooks
 from nooks_lab.nooks.recovery.policy import Policy, PolicyError, read_policy
 from nooks_lab.toolchain import compiler, elf
 from nooks_lab.toolchain.elf import ObjectFile
-
-MAC = bytes.fromhex("000e0c334455")
-"""The station address in the NIC's EEPROM; an Intel prefix, and that of host B in the recorded traffic."""
-
-LINK_CYCLES = CPU_HZ // 100
-"""Auto-negotiation in 10 ms rather than a second, so that no demo waits for it."""
 
 
 @dataclass
@@ -33,20 +29,40 @@ class Lab:
     ----------
     machine, kernel
         The PC and its kernel.
-    nic : E1000
-        The network controller in slot 3.
-    peer : Peer
-        The station at the other end of the wire.
+    cards : dict of str to PciDevice
+        What the PC is fitted with, by the names that were given to :func:`boot`.
+    peers, wires : dict
+        For each network card, the station at the other end of its wire, and the wire.
     nooks : Nooks or None
         The isolation manager; None natively.
     """
 
     machine: Machine
     kernel: Kernel
-    nic: E1000
-    wire: Wire
-    peer: Peer
+    cards: dict[str, PciDevice] = field(default_factory=dict)
+    peers: dict[str, Peer] = field(default_factory=dict)
+    wires: dict[str, Wire] = field(default_factory=dict)
     nooks: Nooks | None = None
+
+    @property
+    def nic(self) -> PciDevice:
+        """The first network card; LookupError when the PC has none."""
+        return self.cards[self._first_network_card()]
+
+    @property
+    def peer(self) -> Peer:
+        """The station at the far end of the first network card's wire; LookupError when there is none."""
+        return self.peers[self._first_network_card()]
+
+    @property
+    def wire(self) -> Wire:
+        """The first network card's wire; LookupError when there is none."""
+        return self.wires[self._first_network_card()]
+
+    def _first_network_card(self) -> str:
+        for name in self.peers:
+            return name
+        raise LookupError("this PC has no network card")
 
     def insmod(
         self, what: str | ObjectFile, parameters: Parameters | None = None, domain: str | None = None
@@ -121,9 +137,10 @@ def boot(
     log_only: bool = False,
     policy: Policy | Path | None = None,
     walker: Walker | None = None,
-    mac: bytes = MAC,
+    devices: Sequence[str] = ("e1000",),
+    mac: bytes = cards.MAC,
 ) -> Lab:
-    """Switch a PC on, with an 82540EM and a wire, and boot the kernel.
+    """Switch a PC on, each network card with a station at the end of a wire, and boot the kernel.
 
     Parameters
     ----------
@@ -135,13 +152,17 @@ def boot(
         What recovery does, for each extension; or a file that says so, in TOML.
     walker : Walker, optional
         The CPU's page walk, for instance a student's own.
+    devices : sequence of str
+        The cards to fit the PC with (:data:`nooks_lab.cards.CARDS`), one of a kind.
     mac : bytes
-        The NIC's station address, 6 bytes.
+        The first card's station address, 6 bytes.
 
     Raises
     ------
     ValueError
-        When log-only mode is asked for without Nooks.
+        When log-only mode is asked for without Nooks, or there are too many cards or two of a kind.
+    UnknownCard
+        When there is no such card.
     PolicyError
         When the policy cannot be used, or nobody would follow it.
     """
@@ -151,14 +172,23 @@ def boot(
         policy = read_policy(policy, extensions.CLASSES)
     if policy is not None and not nooks:
         raise PolicyError("without Nooks nothing is recovered, so that there is no use for a policy")
+    kinds = [cards.card(name) for name in devices]
+    if len(set(devices)) != len(devices):
+        raise ValueError(f"a PC takes one card of a kind, not {', '.join(devices)}")
+    slots = [cards.slot(position, mac) for position in range(len(devices))]
     machine = make_machine(walker)
-    nic = E1000(name="nic", device=3, irq=11, base=0xFEBC0000, mac=mac, negotiation=LINK_CYCLES)
-    machine.plug(nic)
-    peer = Peer("peer", machine.clock)
-    wire = Wire(nic, peer)
+    fitted: dict[str, PciDevice] = {}
+    peers: dict[str, Peer] = {}
+    wires: dict[str, Wire] = {}
+    for name, kind, slot in zip(devices, kinds, slots, strict=True):
+        fitted[name] = kind.make(name, slot)
+        machine.plug(fitted[name])
+        if kind.kind == "network":
+            peers[name] = Peer(f"peer of {name}", machine.clock)
+            wires[name] = Wire(cast(Station, fitted[name]), peers[name])
     kernel = Kernel(machine)
     manager = Nooks(kernel, policy, log_only=log_only) if nooks else None
-    return Lab(machine, kernel, nic, wire, peer, manager)
+    return Lab(machine, kernel, fitted, peers, wires, manager)
 
 
 def read_object_file(path: Path) -> ObjectFile:

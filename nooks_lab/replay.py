@@ -17,11 +17,12 @@ from typing import Any
 
 import dpkt
 
+from nooks_lab.cards import MAC
 from nooks_lab.kernel.execution import Hang
 from nooks_lab.kernel.kernel import TaskDied
 from nooks_lab.kernel.net.arp import ETH_P_ARP, ETH_P_IP
 from nooks_lab.kernel.traps import Panic
-from nooks_lab.lab import MAC, Lab
+from nooks_lab.lab import Lab
 from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.ethernet import pad
 from nooks_lab.machine.exceptions import TripleFault

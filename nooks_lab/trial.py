@@ -5,19 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import nooks_lab as nl
-from nooks_lab import extensions
+from nooks_lab import cards, extensions
 from nooks_lab.lab import read_object_file
 from nooks_lab.nooks.log_only import DirectStore
 from nooks_lab.nooks.recovery.policy import Policy
 from nooks_lab.replay import DEVICE, SYSTEM_ENDS, Replay, end_of, read_capture, replay
 from nooks_lab.toolchain.elf import ObjectFile
-
-DEVICES = ("e1000",)
-"""Devices that can be driven: the controllers of :func:`nooks_lab.boot`."""
-
-
-class UnknownDevice(LookupError):  # noqa: N818 - the sentence is for the user
-    """No device of that name; the message lists those there are."""
 
 
 @dataclass(frozen=True)
@@ -96,17 +89,16 @@ def try_driver(
 
     Raises
     ------
-    UnknownDevice
+    UnknownCard
         When there is no such device.
     ModuleError, ElfError
         When the kernel refuses to load the driver.
     PolicyError
         When there is a policy without Nooks.
     """
-    if device not in DEVICES:
-        raise UnknownDevice(f"unknown device {device!r}; there are: {', '.join(DEVICES)}")
+    cards.card(device)
     frames = read_capture()
-    with nl.boot(nooks=nooks, log_only=log_only, policy=policy) as lab:
+    with nl.boot(nooks=nooks, log_only=log_only, policy=policy, devices=(device,)) as lab:
         before = lab.dmesg()
         outcome, end = "", ""
         traffic = None

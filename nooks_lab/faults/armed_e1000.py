@@ -1,9 +1,10 @@
 """The e1000 with a dormant wild store in five places, armed from outside while it runs."""
 
 from nooks_lab import extensions
+from nooks_lab.cards import MAC
 from nooks_lab.faults.wild_store import PatchError
 from nooks_lab.kernel.module import Module
-from nooks_lab.lab import MAC, Lab
+from nooks_lab.lab import Lab
 from nooks_lab.machine.ethernet import BROADCAST, SHORTEST_FRAME
 from nooks_lab.toolchain.elf import ObjectFile
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import nooks_lab as nl
 from nooks_lab import extensions
+from nooks_lab.cards import MAC
 from nooks_lab.faults import census
 from nooks_lab.faults.armed_e1000 import (
     DEVICE,
@@ -25,7 +26,7 @@ from nooks_lab.faults.armed_e1000 import (
 )
 from nooks_lab.faults.checksums import kernel_checksums, module_checksum
 from nooks_lab.kernel.kernel import Hang, Panic, TaskDied, TripleFault
-from nooks_lab.lab import MAC, Lab
+from nooks_lab.lab import Lab
 from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.nooks.manager import Nooks
 from nooks_lab.nooks.tracking.validate import validate

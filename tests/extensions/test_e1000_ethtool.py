@@ -7,8 +7,9 @@ import ethtool
 import pytest
 
 import nooks_lab as nl
+from nooks_lab.cards import MAC
 from nooks_lab.kernel.errno import EFAULT, EINVAL, EOPNOTSUPP
-from nooks_lab.lab import MAC, Lab
+from nooks_lab.lab import Lab
 from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.devices import e1000_registers as registers
 

@@ -4,6 +4,7 @@ from scapy.layers.inet import ICMP, IP
 from scapy.layers.l2 import ARP, Ether
 
 import nooks_lab as nl
+from nooks_lab.cards import MAC
 from nooks_lab.faults.armed_e1000 import (
     NUMBERS,
     PEER,
@@ -15,7 +16,7 @@ from nooks_lab.faults.armed_e1000 import (
     provoke,
     symbol,
 )
-from nooks_lab.lab import MAC, Lab
+from nooks_lab.lab import Lab
 from nooks_lab.machine.peer import Peer
 from nooks_lab.toolchain.elf import ObjectFile
 

@@ -15,6 +15,7 @@ from scapy.layers.l2 import Ether
 
 import nooks_lab as nl
 from nooks_lab import extensions
+from nooks_lab.cards import MAC
 from nooks_lab.kernel.errno import EIO
 from nooks_lab.kernel.hooks import Hooks
 from nooks_lab.kernel.sched import TASK_INTERRUPTIBLE
@@ -95,7 +96,7 @@ def test_packets_are_the_same_in_the_same_order_with_fewer_xpcs(
     expected, immediate = at_once
     found, cost = drive(batch)
     assert found == expected
-    received = [data for _, data in found["seen"] if data[6:12] != nl.lab.MAC]  # type: ignore[attr-defined]
+    received = [data for _, data in found["seen"] if data[6:12] != MAC]
     assert received == [frame(number) for number in range(120)]
     assert cost["xpcs"] < immediate["xpcs"]
     # What comes in with one interrupt fills more than a batch of two.

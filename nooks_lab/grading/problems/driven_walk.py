@@ -5,9 +5,9 @@ import random
 from collections.abc import Iterator
 
 import nooks_lab as nl
+from nooks_lab.cards import MAC
 from nooks_lab.grading.problems.facts import Fact, WrongAnswer, report, show_word, stubs_named
 from nooks_lab.kernel.kernel import TaskDied
-from nooks_lab.lab import MAC
 from nooks_lab.machine.memory import PAGE_MASK, PAGE_SIZE
 from nooks_lab.machine.paging import CR0_WP, RW, A, D, PageFault, PageWalker, Walker
 

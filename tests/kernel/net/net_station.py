@@ -7,8 +7,9 @@ from scapy.layers.inet import IP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
 
+from nooks_lab.cards import MAC
 from nooks_lab.kernel.net.sock import SocketError
-from nooks_lab.lab import MAC, Lab
+from nooks_lab.lab import Lab
 from nooks_lab.machine.peer import Peer
 
 T = TypeVar("T")
