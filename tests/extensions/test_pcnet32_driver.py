@@ -303,3 +303,23 @@ def test_without_a_link_the_carrier_errors_are_counted(traffic: Traffic) -> None
     assert (counted["tx_carrier_errors"], counted["tx_errors"], counted["tx_packets"]) == (5, 5, 0)
     traffic.lab.nic.set_link(True)
     traffic.wait_for_carrier()
+
+
+def test_without_memory_frames_are_dropped_and_counted_and_their_buffers_stay(traffic: Traffic) -> None:
+    lab, before = traffic.lab, traffic.statistics()
+    frames = [frame(1000, number) for number in range(_RING)]
+    with traffic.listening() as arrived:
+        with traffic.no_interrupts():
+            for data in frames:
+                lab.peer.send(data)
+            lab.run(0.01)
+            taken = []
+            while page := lab.kernel.pages.alloc(0):
+                taken.append(page)
+        lab.run(0.01)
+    for page in taken:
+        lab.kernel.pages.free(page, 0)
+    counted = traffic.counted(before)
+    assert counted["rx_dropped"] > 0
+    assert len(arrived) + counted["rx_dropped"] == counted["rx_packets"] + counted["rx_dropped"] == _RING
+    assert traffic.receive(frames) == frames
