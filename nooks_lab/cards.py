@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.devices.device import PciDevice
 from nooks_lab.machine.devices.e1000 import E1000
+from nooks_lab.machine.ethernet import GIGABIT
 
 MAC = bytes.fromhex("000e0c334455")
 """The station address of the first network card; an Intel prefix, and that of host B in the recorded traffic."""
@@ -48,11 +49,15 @@ class Slot:
 
 @dataclass(frozen=True)
 class Card:
-    """A kind of card: its full name, its class (``network``, ``sound``, ``disk``), and how one is made."""
+    """A kind of card: its full name, its class (``network``, ``sound``, ``disk``), and how one is made.
+
+    A network card also has the speed of its wire, in bits per second.
+    """
 
     title: str
     kind: str
     make: Callable[[str, Slot], PciDevice]
+    bits_per_second: int = GIGABIT
 
 
 def _e1000(name: str, slot: Slot) -> PciDevice:

@@ -53,7 +53,7 @@ class Peer:
         if self.wire_end is None:
             raise RuntimeError(f"peer {self.name!r} is not connected to a wire")
         departs = max(self.clock.now, self.line_free_at)
-        self.line_free_at = departs + line_cycles(len(frame))
+        self.line_free_at = departs + line_cycles(len(frame), self.wire_end.bits_per_second)
         self.wire_end.send(frame, departs)
 
     def send_at(self, cycle: int, frame: bytes) -> None:
