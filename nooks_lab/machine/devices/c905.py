@@ -1,15 +1,13 @@
 """The 3Com 3C905C-TX (Fast EtherLink XL, "Tornado") with its EEPROM and its PHY for 10 and 100 Mb/s.
 
 Not modelled: half duplex and all that comes of it (collisions, deferral, lost carrier while sending), flow control,
-wake-up, VLAN tags, receive checksums, early receive, scheduled descriptors ("type 1"), loopback, the boot ROM.
-
-The wire between two stations is a Gigabit one.  This controller keeps to the rate that its PHY has negotiated in
-what it sends; what comes in arrives as fast as the other station sends it.
+wake-up, VLAN tags, 10 Mb/s, receive checksums, early receive, scheduled descriptors ("type 1"), loopback, the boot ROM.
 
 Source: 3Com 3C90xC NICs Technical Reference.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from nooks_lab.machine.bus import Bus
 from nooks_lab.machine.clock import CPU_HZ, Clock
@@ -18,7 +16,6 @@ from nooks_lab.machine.devices.c905_eeprom import MEDIA_OPTIONS_WORD, WORDS, eep
 from nooks_lab.machine.devices.c905_filter import accepts
 from nooks_lab.machine.devices.c905_lists import (
     STATUS_OFFSET,
-    MasterAbort,
     frame_on_line,
     read_download,
     read_word,
@@ -27,8 +24,10 @@ from nooks_lab.machine.devices.c905_lists import (
 )
 from nooks_lab.machine.devices.c905_state import C905State, Outgoing
 from nooks_lab.machine.devices.c905_statistics import Statistics
-from nooks_lab.machine.devices.device import PciDevice
-from nooks_lab.machine.ethernet import FCS_BYTES, arrival_cycles, line_cycles, pad
+from nooks_lab.machine.devices.device import MasterAbort, PciDevice
+from nooks_lab.machine.devices.mdio import Request
+from nooks_lab.machine.devices.phy import CTRL_RESET, PHY_CTRL
+from nooks_lab.machine.ethernet import FAST_ETHERNET, FCS_BYTES, line_cycles, pad
 from nooks_lab.machine.interrupts import InterruptController
 from nooks_lab.machine.pci import BaseAddress, PciBus, PciFunction
 from nooks_lab.machine.wire import WireEnd
@@ -74,7 +73,7 @@ LONGEST_TRANSMIT = 8191
 
 TX_STATUS_ENTRIES = 31
 
-_EVENTS = ("fetch_download", "finish_download", "poll_download", "finish_transmit")
+_DOWNLOAD_EVENTS = ("fetch_download", "finish_download", "poll_download")
 _UPLOAD_EVENTS = ("finish_upload", "poll_upload")
 
 
@@ -147,13 +146,13 @@ class C905(PciDevice):
 
     # Registers
 
-    def port_read(self, port: int, size: int) -> int:
-        """Execute ``in`` from one of the ports."""
-        return self._read(port - self.function.bars[0].base, size)
+    def io_read(self, bar: int, offset: int, size: int) -> int:  # noqa: ARG002
+        """Return the registers through I/O space."""
+        return self._read(offset, size)
 
-    def port_write(self, port: int, size: int, value: int) -> None:
-        """Execute ``out`` to one of the ports."""
-        self._write(port - self.function.bars[0].base, size, value)
+    def io_write(self, bar: int, offset: int, size: int, value: int) -> None:  # noqa: ARG002
+        """Write the registers through I/O space."""
+        self._write(offset, size, value)
 
     def mmio_read(self, bar: int, offset: int, size: int) -> int:  # noqa: ARG002
         """Return the same registers through memory space."""
@@ -224,12 +223,11 @@ class C905(PciDevice):
         self.state.fixed[offset : offset + size] = value.to_bytes(size, "little")
 
     def _make_readers(self) -> dict[int, tuple[int, int, Callable[[], int]]]:
-        state = lambda: self.state  # noqa: E731 - the state is another object after a snapshot was loaded
         fixed: list[tuple[int, int, Callable[[], int]]] = [
             (reg.INT_STATUS, 2, self._int_status),
-            (reg.TX_PKT_ID, 1, lambda: state().tx_status[0][1] if state().tx_status else 0),
+            (reg.TX_PKT_ID, 1, self._tx_pkt_id),
             (reg.TIMER, 1, self._timer),
-            (reg.TX_STATUS, 1, lambda: state().tx_status[0][0] if state().tx_status else 0),
+            (reg.TX_STATUS, 1, self._tx_status),
             (reg.INT_STATUS_AUTO, 2, self._int_status_auto),
             (reg.DMA_CTRL, 4, self._dma_ctrl),
             (reg.UP_PKT_STATUS, 4, self._up_pkt_status),
@@ -245,14 +243,13 @@ class C905(PciDevice):
             (4, reg.PHYSICAL_MGMT, 2, self._physical_mgmt),
             (4, reg.MEDIA_STATUS, 2, self._media_status),
             (4, reg.BAD_SSD, 1, lambda: 0),
-            (4, reg.UPPER_BYTES_OK, 1, lambda: self._count_read(4, reg.UPPER_BYTES_OK)),
-            (5, reg.RX_FILTER, 1, lambda: state().rx_filter),
-            (5, reg.INTERRUPT_ENABLE, 2, lambda: state().interrupt_enable),
-            (5, reg.INDICATION_ENABLE, 2, lambda: state().indication_enable),
+            (4, reg.UPPER_BYTES_OK, 1, partial(self._count_read, 4, reg.UPPER_BYTES_OK)),
+            (5, reg.RX_FILTER, 1, lambda: self.state.rx_filter),
+            (5, reg.INTERRUPT_ENABLE, 2, lambda: self.state.interrupt_enable),
+            (5, reg.INDICATION_ENABLE, 2, lambda: self.state.indication_enable),
         ]
         windows += [
-            (6, offset, 1, lambda offset=offset: self._count_read(6, offset))
-            for offset in range(reg.WINDOW_BYTES)
+            (6, offset, 1, partial(self._count_read, 6, offset)) for offset in range(reg.WINDOW_BYTES)
         ]
         readers = {}
         for start, width, reader in fixed:
@@ -374,7 +371,7 @@ class C905(PciDevice):
             self._reset_host()
         if not keep & reg.KEEP_NETWORK:
             state.tx_enabled = state.rx_enabled = False
-            state.phy.reset()
+            state.phy.write(PHY_CTRL, CTRL_RESET)
             self._negotiate()
         if not keep & reg.KEEP_UP_DOWN:
             self._reset_download()
@@ -404,7 +401,7 @@ class C905(PciDevice):
 
     def _reset_download(self) -> None:
         state = self.state
-        for action in ("fetch_download", "finish_download", "poll_download"):
+        for action in _DOWNLOAD_EVENTS:
             self.clock.cancel(self.name, action)
         state.downloading = state.dn_stalled = state.dn_at_end = False
         self._set_fixed(reg.DN_LIST_PTR, 0)
@@ -586,9 +583,13 @@ class C905(PciDevice):
         if request is not None and request.reads and request.phy == PHY_ADDRESS:
             mdio.answer = state.phy.read(request.register)
         done = mdio.complete()
-        if done is not None and done[0].writes and done[0].phy == PHY_ADDRESS:
-            if state.phy.write(done[0].register, done[1]):
-                self._negotiate()
+        if done is not None:
+            self._manage(*done)
+
+    def _manage(self, request: Request, data: int) -> None:
+        """Do what a complete management frame asks for."""
+        if request.writes and request.phy == PHY_ADDRESS and self.state.phy.write(request.register, data):
+            self._negotiate()
 
     # Link
 
@@ -596,7 +597,7 @@ class C905(PciDevice):
         self.clock.cancel(self.name, "finish_negotiation")
         self.state.phy.set_link(False)
         self._update_link()
-        if self.state.cable and self.state.phy.finds_partner():
+        if self.state.cable and self.state.phy.negotiates():
             self.clock.after(self.negotiation, self.name, "finish_negotiation")
 
     def finish_negotiation(self) -> None:
@@ -660,9 +661,7 @@ class C905(PciDevice):
         return RAM_BYTES // 8 * _RECEIVE_EIGHTHS[partition]
 
     def _transmit_room(self) -> int:
-        return (
-            RAM_BYTES - self._receive_bytes() - sum(len(waiting.frame) for waiting in self.state.outgoing)
-        )
+        return RAM_BYTES - self._receive_bytes() - sum(len(waiting.frame) for waiting in self.state.outgoing)
 
     def _write_dn_list_ptr(self) -> None:
         state = self.state
@@ -707,7 +706,7 @@ class C905(PciDevice):
         if not self._may_download():
             return
         try:
-            following = read_word(self.bus, self._fixed(reg.DN_LIST_PTR)) & ~7
+            following = read_word(self, self._fixed(reg.DN_LIST_PTR)) & ~7
         except MasterAbort:
             self._abort()
             return
@@ -723,7 +722,7 @@ class C905(PciDevice):
             state.downloading = False
             return
         try:
-            download = read_download(self.bus, self._fixed(reg.DN_LIST_PTR))
+            download = read_download(self, self._fixed(reg.DN_LIST_PTR))
         except MasterAbort:
             state.downloading = False
             self._abort()
@@ -742,8 +741,8 @@ class C905(PciDevice):
         descriptor = self._fixed(reg.DN_LIST_PTR)
         state.downloading = False
         try:
-            write_word(self.bus, descriptor + STATUS_OFFSET, header | reg.FSH_DN_COMPLETE)
-            following = read_word(self.bus, descriptor) & ~7
+            write_word(self, descriptor + STATUS_OFFSET, header | reg.FSH_DN_COMPLETE)
+            following = read_word(self, descriptor) & ~7
         except MasterAbort:
             self._abort()
             return
@@ -764,26 +763,17 @@ class C905(PciDevice):
 
     # Transmit: from the FIFO to the line
 
-    def _slowness(self) -> int:
-        """How many times longer a bit is than on the Gigabit wire."""
-        return 1000 // self.state.phy.megabits
-
     def _start_transmitter(self) -> None:
         state = self.state
         if state.transmitting or state.tx_failed or not (state.tx_enabled and state.outgoing):
             return
         state.transmitting = True
-        length = len(state.outgoing[0].frame)
-        self.clock.after(line_cycles(length) * self._slowness(), self.name, "finish_transmit")
-        frame = state.outgoing[0]
-        if length > LONGEST_TRANSMIT or not frame.intact:
-            return
-        if not state.link:
-            return
-        if self.wire_end is not None:
-            # The last bit arrives when it would at our rate.
-            late = arrival_cycles(length) * (self._slowness() - 1)
-            self.wire_end.send(frame.frame, self.clock.now + late)
+        waiting = state.outgoing[0]
+        length = len(waiting.frame)
+        self.clock.after(line_cycles(length, FAST_ETHERNET), self.name, "finish_transmit")
+        # A frame whose sender got the check sequence wrong takes its time on the line, and nobody keeps it.
+        if waiting.intact and length <= LONGEST_TRANSMIT and state.link and self.wire_end is not None:
+            self.wire_end.send(waiting.frame)
 
     def finish_transmit(self) -> None:
         """Event: a frame and the gap behind it have left."""
@@ -813,6 +803,12 @@ class C905(PciDevice):
             state.tx_status[-1] = (oldest[0] | reg.TX_STATUS_OVERFLOW, oldest[1])
             state.tx_enabled = False
         self._drive_interrupt()
+
+    def _tx_status(self) -> int:
+        return self.state.tx_status[0][0] if self.state.tx_status else 0
+
+    def _tx_pkt_id(self) -> int:
+        return self.state.tx_status[0][1] if self.state.tx_status else 0
 
     def _pop_tx_status(self) -> None:
         if self.state.tx_status:
@@ -882,7 +878,7 @@ class C905(PciDevice):
             return
         descriptor = self._fixed(reg.UP_LIST_PTR)
         try:
-            status = read_word(self.bus, descriptor + STATUS_OFFSET)
+            status = read_word(self, descriptor + STATUS_OFFSET)
         except MasterAbort:
             self._abort()
             return
@@ -892,7 +888,7 @@ class C905(PciDevice):
             self._start_upload()
             return
         state.uploading = True
-        taken = 2 * FETCH_CYCLES // 4 + len(state.received[0]) * CYCLES_PER_BYTE
+        taken = FETCH_CYCLES + len(state.received[0]) * CYCLES_PER_BYTE
         self.clock.after(taken, self.name, "finish_upload")
 
     def poll_upload(self) -> None:
@@ -910,9 +906,9 @@ class C905(PciDevice):
         frame = state.received.pop(0)
         descriptor = self._fixed(reg.UP_LIST_PTR)
         try:
-            status = self._up_status(frame, store_upload(self.bus, descriptor, self._stored(frame)))
-            write_word(self.bus, descriptor + STATUS_OFFSET, status)
-            following = read_word(self.bus, descriptor) & ~7
+            status = self._up_status(frame, store_upload(self, descriptor, self._stored(frame)))
+            write_word(self, descriptor + STATUS_OFFSET, status)
+            following = read_word(self, descriptor) & ~7
         except MasterAbort:
             self._abort()
             return

@@ -7,7 +7,6 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nooks_lab.machine.bus import Bus
 from nooks_lab.machine.devices.c905_registers import (
     DN_FRAG_LAST,
     DN_FRAG_LENGTH,
@@ -20,6 +19,7 @@ from nooks_lab.machine.devices.c905_registers import (
     FSH_ROUND_UP_DEFEAT,
     MOST_FRAGMENTS,
 )
+from nooks_lab.machine.devices.device import PciDevice
 from nooks_lab.machine.ethernet import FCS_BYTES, frame_check_sequence, ones_complement_sum, pad
 
 STATUS_OFFSET = 4
@@ -27,10 +27,6 @@ _WORD = struct.Struct("<I")
 _HEAD = struct.Struct("<II")
 _TCP, _UDP = 6, 17
 _CHECKSUM_AT = {_TCP: 16, _UDP: 6}
-
-
-class MasterAbort(Exception):  # noqa: N818 - an event of the guest's bus
-    """No device claimed the address of a bus master's transfer."""
 
 
 @dataclass(frozen=True)
@@ -41,50 +37,40 @@ class Download:
     data: bytes
 
 
-def claimed(bus: Bus, address: int, size: int) -> None:
-    """Look whether RAM answers a transfer.
+def read_word(master: PciDevice, address: int) -> int:
+    """Read a word of a descriptor.
 
     Raises
     ------
     MasterAbort
-        When it does not, at least not to its end.
+        When it lies nowhere.
     """
-    if address + size > bus.memory.size:
-        raise MasterAbort
+    return int(_WORD.unpack(master.dma_read(address, _WORD.size))[0])
 
 
-def read_word(bus: Bus, address: int) -> int:
-    """Read a word of a descriptor; see :func:`claimed`."""
-    claimed(bus, address, _WORD.size)
-    return int(_WORD.unpack(bus.dma_read(address, _WORD.size))[0])
+def write_word(master: PciDevice, address: int, value: int) -> None:
+    """Write a word of a descriptor; see :func:`read_word`."""
+    master.dma_write(address, _WORD.pack(value & 0xFFFFFFFF))
 
 
-def write_word(bus: Bus, address: int, value: int) -> None:
-    """Write a word of a descriptor; see :func:`claimed`."""
-    claimed(bus, address, _WORD.size)
-    bus.dma_write(address, _WORD.pack(value & 0xFFFFFFFF))
-
-
-def _fragments(bus: Bus, descriptor: int) -> Iterator[tuple[int, int]]:
+def _fragments(master: PciDevice, descriptor: int) -> Iterator[tuple[int, int]]:
     """Yield address and length of each fragment, up to the one that says that it is the last."""
     at = descriptor + _HEAD.size
     for _ in range(MOST_FRAGMENTS):
-        claimed(bus, at, _HEAD.size)
-        address, length = _HEAD.unpack(bus.dma_read(at, _HEAD.size))
+        address, length = _HEAD.unpack(master.dma_read(at, _HEAD.size))
         yield address, length & DN_FRAG_LENGTH
         if length & DN_FRAG_LAST:
             return
         at += _HEAD.size
 
 
-def read_download(bus: Bus, descriptor: int) -> Download:
-    """Fetch a descriptor and what its fragments point to; see :func:`claimed`."""
-    header = read_word(bus, descriptor + STATUS_OFFSET)
+def read_download(master: PciDevice, descriptor: int) -> Download:
+    """Fetch a descriptor and what its fragments point to; see :func:`read_word`."""
+    header = read_word(master, descriptor + STATUS_OFFSET)
     data = b""
     if not header & FSH_EMPTY:
-        for address, length in _fragments(bus, descriptor):
-            claimed(bus, address, length)
-            data += bus.dma_read(address, length)
+        for address, length in _fragments(master, descriptor):
+            data += master.dma_read(address, length)
     return Download(header, data)
 
 
@@ -127,14 +113,13 @@ def _with_checksums(frame: bytes, header: int) -> bytes:
     return frame[:14] + bytes(packet) + frame[14 + total :]
 
 
-def store_upload(bus: Bus, descriptor: int, data: bytes) -> int:
-    """Write a frame into a descriptor's fragments; returns how many bytes found no room; see :func:`claimed`."""
+def store_upload(master: PciDevice, descriptor: int, data: bytes) -> int:
+    """Write a frame into a descriptor's fragments; returns how many bytes found no room; see :func:`read_word`."""
     position = 0
-    for address, length in _fragments(bus, descriptor):
+    for address, length in _fragments(master, descriptor):
         if position == len(data):
             break
         piece = data[position : position + length]
-        claimed(bus, address, len(piece))
-        bus.dma_write(address, piece)
+        master.dma_write(address, piece)
         position += len(piece)
     return len(data) - position

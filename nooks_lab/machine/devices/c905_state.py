@@ -1,14 +1,27 @@
 """All that changes in a 3C905C, as plain values that a snapshot can copy."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from nooks_lab.machine.devices import c905_registers as reg
 from nooks_lab.machine.devices.mdio import ManagementInterface
-from nooks_lab.machine.devices.phy_100 import FastEthernetPhy
+from nooks_lab.machine.devices.phy import PHY_ID1, PHY_ID2, PHY_STATUS, FastEthernetPhyState
 
 
 def _windows() -> list[bytearray]:
     return [bytearray(reg.WINDOW_BYTES) for _ in range(reg.WINDOWS)]
+
+
+@dataclass
+class TornadoPhyState(FastEthernetPhyState):
+    """The PHY inside; its identifier is made of 3Com's OUI, 00-10-5A, and it wants a preamble before each frame."""
+
+    RESET: ClassVar[dict[int, int]] = {
+        **FastEthernetPhyState.RESET,
+        PHY_STATUS: 0x7809,
+        PHY_ID1: 0x0041,
+        PHY_ID2: 0x6800,
+    }
 
 
 @dataclass
@@ -85,7 +98,7 @@ class C905State:
     countdown_due: int = 0
     """Cycle at which CountDown runs out; 0 when it does not run."""
 
-    phy: FastEthernetPhy = field(default_factory=FastEthernetPhy)
+    phy: TornadoPhyState = field(default_factory=TornadoPhyState)
     mdio: ManagementInterface = field(default_factory=ManagementInterface)
     cable: bool = False
     link: bool = False
