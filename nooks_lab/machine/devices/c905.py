@@ -27,7 +27,7 @@ from nooks_lab.machine.devices.c905_statistics import Statistics
 from nooks_lab.machine.devices.device import MasterAbort, PciDevice
 from nooks_lab.machine.devices.mdio import Request
 from nooks_lab.machine.devices.phy import CTRL_RESET, PHY_CTRL
-from nooks_lab.machine.ethernet import FAST_ETHERNET, FCS_BYTES, line_cycles, pad
+from nooks_lab.machine.ethernet import FAST_ETHERNET, FCS_BYTES, SHORTEST_FRAME, line_cycles
 from nooks_lab.machine.interrupts import InterruptController
 from nooks_lab.machine.pci import BaseAddress, PciBus, PciFunction
 from nooks_lab.machine.wire import WireEnd
@@ -66,6 +66,7 @@ RAM_BYTES = 8192
 _RECEIVE_EIGHTHS = (5, 6, 4, 3)
 """By ramPartition of InternalConfig: how much of the packet RAM is the receive FIFO."""
 
+HEADER_BYTES = 14
 _LONGEST = 1514
 _LONGEST_LARGE = 4491
 LONGEST_TRANSMIT = 8191
@@ -823,16 +824,16 @@ class C905(PciDevice):
     def receive(self, frame: bytes) -> None:
         """Take a frame whose last bit has just arrived from the wire."""
         state = self.state
-        if not (state.link and state.rx_enabled):
+        # What is shorter than a header has no address that could be filtered.
+        if not (state.link and state.rx_enabled) or len(frame) < HEADER_BYTES:
             return
-        frame = pad(frame)
         window = state.windows[2]
         if not accepts(frame[:6], state.rx_filter, bytes(window[:6]), bytes(window[6:12]), state.hash_filter):
             return
         if len(frame) > self._receive_room() or len(frame) > reg.UP_LENGTH:
             self._count(reg.RX_OVERRUNS)
             return
-        if len(frame) <= self._longest():
+        if SHORTEST_FRAME <= len(frame) <= self._longest():
             self._count(reg.FRAMES_RCVD_OK)
             self._count(reg.BYTES_RCVD_OK, len(frame))
         state.received.append(frame)
@@ -925,6 +926,8 @@ class C905(PciDevice):
 
     def _up_status(self, frame: bytes, lost: int) -> int:
         status = len(self._stored(frame)) & reg.UP_LENGTH | reg.UP_PKT_COMPLETE
+        if len(frame) < SHORTEST_FRAME:
+            status |= reg.UP_ERROR | reg.UP_RUNT_FRAME
         if len(frame) > self._longest():
             status |= reg.UP_ERROR | reg.UP_OVERSIZED_FRAME
         if lost:
