@@ -12,6 +12,7 @@ from functools import partial
 from nooks_lab.machine.bus import Bus
 from nooks_lab.machine.clock import CPU_HZ, Clock
 from nooks_lab.machine.devices import c905_registers as reg
+from nooks_lab.machine.devices.c905_access import RegisterFile
 from nooks_lab.machine.devices.c905_eeprom import MEDIA_OPTIONS_WORD, WORDS, eeprom_words
 from nooks_lab.machine.devices.c905_filter import accepts
 from nooks_lab.machine.devices.c905_lists import (
@@ -24,7 +25,7 @@ from nooks_lab.machine.devices.c905_lists import (
 )
 from nooks_lab.machine.devices.c905_state import C905State, Outgoing
 from nooks_lab.machine.devices.c905_statistics import Statistics
-from nooks_lab.machine.devices.device import MasterAbort, PciDevice
+from nooks_lab.machine.devices.device import MasterAbort
 from nooks_lab.machine.devices.mdio import Request
 from nooks_lab.machine.devices.phy import CTRL_RESET, PHY_CTRL
 from nooks_lab.machine.ethernet import FAST_ETHERNET, FCS_BYTES, SHORTEST_FRAME, line_cycles
@@ -78,7 +79,7 @@ _DOWNLOAD_EVENTS = ("fetch_download", "finish_download", "poll_download")
 _UPLOAD_EVENTS = ("finish_upload", "poll_upload")
 
 
-class C905(PciDevice):
+class C905(RegisterFile):
     """A 3C905C-TX on the PCI bus; a :class:`~nooks_lab.machine.wire.Wire` gives it a network.
 
     Parameters
@@ -122,8 +123,8 @@ class C905(PciDevice):
         self.negotiation = negotiation
         self.wire_end: WireEnd | None = None
         self.state = C905State(eeprom=eeprom_words(mac, VENDOR_ID, DEVICE_ID, SUBSYSTEM_ID))
-        self._readers = self._make_readers()
-        self._effects = self._make_effects()
+        self._readers |= self._make_readers()
+        self._effects |= self._make_effects()
         self._commands = self._make_commands()
 
     def plug(self, bus: Bus, clock: Clock, pic: InterruptController, pci: PciBus) -> None:
@@ -146,82 +147,6 @@ class C905(PciDevice):
         self.set_link(True)
 
     # Registers
-
-    def io_read(self, bar: int, offset: int, size: int) -> int:  # noqa: ARG002
-        """Return the registers through I/O space."""
-        return self._read(offset, size)
-
-    def io_write(self, bar: int, offset: int, size: int, value: int) -> None:  # noqa: ARG002
-        """Write the registers through I/O space."""
-        self._write(offset, size, value)
-
-    def mmio_read(self, bar: int, offset: int, size: int) -> int:  # noqa: ARG002
-        """Return the same registers through memory space."""
-        return self._read(offset, size)
-
-    def mmio_write(self, bar: int, offset: int, size: int, value: int) -> None:  # noqa: ARG002
-        """Write the same registers through memory space."""
-        self._write(offset, size, value)
-
-    def _read(self, offset: int, size: int) -> int:
-        """Read bytes; a register that takes part in the access is read once, whole."""
-        result, position = 0, 0
-        while position < size:
-            at = offset + position
-            found = self._readers.get(self._key(at))
-            if found is None:
-                value, count = self._memory(at), 1
-            else:
-                start, width, reader = found
-                value = reader() >> 8 * (at - start)
-                count = min(width - (at - start), size - position)
-            result |= (value & (1 << 8 * count) - 1) << 8 * position
-            position += count
-        return result
-
-    def _write(self, offset: int, size: int, value: int) -> None:
-        """Store the bytes that can be written, then let the registers among them act."""
-        touched = {}
-        for position in range(size):
-            at = offset + position
-            key = self._key(at)
-            self._store(at, value >> 8 * position & 0xFF)
-            if key in self._effects:
-                start, effect = self._effects[key]
-                touched[start] = effect
-        if offset <= reg.COMMAND and offset + size >= reg.COMMAND + 2:
-            self._command(value >> 8 * (reg.COMMAND - offset) & 0xFFFF)
-        for effect in touched.values():
-            effect()
-
-    def _key(self, offset: int) -> int:
-        """Return what tells registers of one offset in different windows apart."""
-        return offset | self.state.window << 8 if offset < reg.WINDOW_BYTES else offset | 0x800
-
-    def _memory(self, offset: int) -> int:
-        if offset < reg.WINDOW_BYTES:
-            return self.state.windows[self.state.window][offset]
-        return self.state.fixed[offset] if offset < reg.REGISTER_BYTES else 0xFF
-
-    def _store(self, offset: int, byte: int) -> None:
-        mask = _WRITABLE.get(self._key(offset), 0)
-        if not mask:
-            return
-        inside = offset < reg.WINDOW_BYTES
-        memory = self.state.windows[self.state.window] if inside else self.state.fixed
-        memory[offset] = memory[offset] & ~mask | byte & mask
-
-    def _window(self, window: int, offset: int, size: int = 2) -> int:
-        return int.from_bytes(self.state.windows[window][offset : offset + size], "little")
-
-    def _set_window(self, window: int, offset: int, value: int, size: int = 2) -> None:
-        self.state.windows[window][offset : offset + size] = value.to_bytes(size, "little")
-
-    def _fixed(self, offset: int, size: int = 4) -> int:
-        return int.from_bytes(self.state.fixed[offset : offset + size], "little")
-
-    def _set_fixed(self, offset: int, value: int, size: int = 4) -> None:
-        self.state.fixed[offset : offset + size] = value.to_bytes(size, "little")
 
     def _make_readers(self) -> dict[int, tuple[int, int, Callable[[], int]]]:
         fixed: list[tuple[int, int, Callable[[], int]]] = [
@@ -255,7 +180,7 @@ class C905(PciDevice):
         readers = {}
         for start, width, reader in fixed:
             for byte in range(width):
-                readers[0x800 | start + byte] = (start, width, reader)
+                readers[reg.FIXED << 8 | start + byte] = (start, width, reader)
         for window, start, width, reader in windows:
             for byte in range(width):
                 readers[window << 8 | start + byte] = (start, width, reader)
@@ -266,13 +191,13 @@ class C905(PciDevice):
         for window, start, width, effect in (
             (0, reg.EEPROM_COMMAND, 2, self._run_eeprom),
             (4, reg.PHYSICAL_MGMT, 1, self._drive_mdio),
-            (8, reg.TX_STATUS, 1, self._pop_tx_status),
-            (8, reg.DMA_CTRL, 4, self._start_upload),
-            (8, reg.DN_LIST_PTR, 4, self._write_dn_list_ptr),
-            (8, reg.DN_POLL, 1, self._write_dn_poll),
-            (8, reg.COUNTDOWN, 2, self._write_countdown),
-            (8, reg.UP_LIST_PTR, 4, self._write_up_list_ptr),
-            (8, reg.UP_POLL, 1, self._start_upload),
+            (reg.FIXED, reg.TX_STATUS, 1, self._pop_tx_status),
+            (reg.FIXED, reg.DMA_CTRL, 4, self._start_upload),
+            (reg.FIXED, reg.DN_LIST_PTR, 4, self._write_dn_list_ptr),
+            (reg.FIXED, reg.DN_POLL, 1, self._write_dn_poll),
+            (reg.FIXED, reg.COUNTDOWN, 2, self._write_countdown),
+            (reg.FIXED, reg.UP_LIST_PTR, 4, self._write_up_list_ptr),
+            (reg.FIXED, reg.UP_POLL, 1, self._start_upload),
         ):
             for byte in range(width):
                 effects[window << 8 | start + byte] = (window << 8 | start, effect)
@@ -306,7 +231,8 @@ class C905(PciDevice):
             reg.SET_HASH_FILTER_BIT: self._set_hash_filter_bit,
         }
 
-    def _command(self, value: int) -> None:
+    def command(self, value: int) -> None:
+        """Execute what has been written to the command register."""
         command = self._commands.get(value >> 11)
         if command:
             command(value & 0x7FF)
@@ -933,43 +859,3 @@ class C905(PciDevice):
         if lost:
             status |= reg.UP_ERROR | reg.UP_OVERFLOW
         return status
-
-
-def _writable() -> dict[int, int]:
-    """Return which bits of each byte software can write, by window and offset; those it cannot are missing."""
-    masks: dict[int, int] = {}
-
-    def allow(window: int, offset: int, mask: int, size: int) -> None:
-        for byte in range(size):
-            if mask >> 8 * byte & 0xFF:
-                masks[window << 8 | offset + byte] = mask >> 8 * byte & 0xFF
-
-    allow(0, reg.EEPROM_COMMAND, 0x00FF, 2)
-    allow(0, reg.EEPROM_DATA, 0xFFFF, 2)
-    allow(2, reg.STATION_ADDRESS, 0xFFFF_FFFF_FFFF, 6)
-    allow(2, reg.STATION_MASK, 0xFFFF_FFFF_FFFF, 6)
-    allow(2, reg.RESET_OPTIONS, 0xFFFF, 2)
-    allow(3, reg.INTERNAL_CONFIG, 0xFFFFFFFF, 4)
-    allow(3, reg.MAX_PKT_SIZE, 0x1FFF, 2)
-    allow(3, reg.MAC_CONTROL, 0x03FF, 2)
-    allow(4, reg.FIFO_DIAGNOSTIC, 0xFFFF, 2)
-    allow(4, reg.NETWORK_DIAGNOSTIC, 0xF000 | reg.NET_UPPER_BYTES_ENABLE, 2)
-    allow(4, reg.PHYSICAL_MGMT, 0x000F, 2)
-    allow(4, reg.MEDIA_STATUS, reg.MEDIA_WRITABLE, 2)
-    allow(7, reg.VLAN_MASK, 0x0FFF, 2)
-    allow(7, reg.VLAN_ETHER_TYPE, 0xFFFF, 2)
-    allow(7, reg.POWER_MGMT_EVENT, 0x00FF, 2)
-    allow(8, reg.DMA_CTRL, reg.DMA_WRITABLE, 4)
-    allow(8, reg.DN_LIST_PTR, 0xFFFFFFFF, 4)
-    allow(8, reg.DN_BURST_THRESH, 0xFF, 1)
-    allow(8, reg.DN_PRIORITY_THRESH, 0xFF, 1)
-    allow(8, reg.DN_POLL, 0x7F, 1)
-    allow(8, reg.COUNTDOWN, 0xFFFF, 2)
-    allow(8, reg.UP_LIST_PTR, 0xFFFFFFFF, 4)
-    allow(8, reg.UP_PRIORITY_THRESH, 0xFF, 1)
-    allow(8, reg.UP_POLL, 0x7F, 1)
-    allow(8, reg.UP_BURST_THRESH, 0xFF, 1)
-    return masks
-
-
-_WRITABLE = _writable()

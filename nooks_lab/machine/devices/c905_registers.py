@@ -7,6 +7,9 @@ REGISTER_BYTES = 0x80
 WINDOW_BYTES = 0x0E
 WINDOWS = 8
 
+FIXED = 8
+"""Stands for a window where a register is there in all of them."""
+
 # Registers outside the windows
 COMMAND = 0x0E
 INT_STATUS = 0x0E
@@ -244,3 +247,44 @@ UP_ALIGNMENT_ERROR = 0x00040000
 UP_CRC_ERROR = 0x00080000
 UP_OVERSIZED_FRAME = 0x00100000
 UP_OVERFLOW = 0x01000000
+
+
+def _writable() -> dict[int, int]:
+    """Return :data:`WRITABLE`."""
+    masks: dict[int, int] = {}
+
+    def allow(window: int, offset: int, mask: int, size: int) -> None:
+        for byte in range(size):
+            if mask >> 8 * byte & 0xFF:
+                masks[window << 8 | offset + byte] = mask >> 8 * byte & 0xFF
+
+    allow(0, EEPROM_COMMAND, 0x00FF, 2)
+    allow(0, EEPROM_DATA, 0xFFFF, 2)
+    allow(2, STATION_ADDRESS, 0xFFFF_FFFF_FFFF, 6)
+    allow(2, STATION_MASK, 0xFFFF_FFFF_FFFF, 6)
+    allow(2, RESET_OPTIONS, 0xFFFF, 2)
+    allow(3, INTERNAL_CONFIG, 0xFFFFFFFF, 4)
+    allow(3, MAX_PKT_SIZE, 0x1FFF, 2)
+    allow(3, MAC_CONTROL, 0x03FF, 2)
+    allow(4, FIFO_DIAGNOSTIC, 0xFFFF, 2)
+    allow(4, NETWORK_DIAGNOSTIC, 0xF000 | NET_UPPER_BYTES_ENABLE, 2)
+    allow(4, PHYSICAL_MGMT, 0x000F, 2)
+    allow(4, MEDIA_STATUS, MEDIA_WRITABLE, 2)
+    allow(7, VLAN_MASK, 0x0FFF, 2)
+    allow(7, VLAN_ETHER_TYPE, 0xFFFF, 2)
+    allow(7, POWER_MGMT_EVENT, 0x00FF, 2)
+    allow(FIXED, DMA_CTRL, DMA_WRITABLE, 4)
+    allow(FIXED, DN_LIST_PTR, 0xFFFFFFFF, 4)
+    allow(FIXED, DN_BURST_THRESH, 0xFF, 1)
+    allow(FIXED, DN_PRIORITY_THRESH, 0xFF, 1)
+    allow(FIXED, DN_POLL, 0x7F, 1)
+    allow(FIXED, COUNTDOWN, 0xFFFF, 2)
+    allow(FIXED, UP_LIST_PTR, 0xFFFFFFFF, 4)
+    allow(FIXED, UP_PRIORITY_THRESH, 0xFF, 1)
+    allow(FIXED, UP_POLL, 0x7F, 1)
+    allow(FIXED, UP_BURST_THRESH, 0xFF, 1)
+    return masks
+
+
+WRITABLE = _writable()
+"""Which bits of each byte software can write, by window and offset; a byte that is missing cannot be written."""
