@@ -211,6 +211,10 @@ class Pci:
             size = region.end - region.start + 1
             self._resources.release_region(self._roots[region.flags], region.start, size)
 
+    def tree(self, region: Any) -> int:
+        """Return the root resource of a device's region: I/O or memory; 0 when there is no such region."""
+        return self._roots.get(region.flags, 0)
+
     def _regions(self, pdev: int) -> list[Any]:
         return [region for region in self._dev(pdev).resource if region.flags in self._roots]
 
