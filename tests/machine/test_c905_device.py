@@ -16,16 +16,14 @@ from nooks_lab.machine.devices import c905_registers as reg
 from nooks_lab.machine.devices.c905 import (
     C905,
     EEPROM_READ_CYCLES,
-    FAST_TICK_CYCLES,
     GLOBAL_RESET_CYCLES,
-    MICROSECOND,
     NEGOTIATION_CYCLES,
     PHY_ADDRESS,
-    TICK_CYCLES,
-    TX_STATUS_ENTRIES,
 )
 from nooks_lab.machine.devices.c905_eeprom import CHECKSUM_WORD, MANUFACTURER_ID, THREE_COM
 from nooks_lab.machine.devices.c905_filter import hash_of
+from nooks_lab.machine.devices.c905_timing import FAST_TICK_CYCLES, MICROSECOND, TICK_CYCLES
+from nooks_lab.machine.devices.c905_transmit import TX_STATUS_ENTRIES
 from nooks_lab.machine.devices.phy import PHY_CTRL, PHY_ID1, PHY_ID2, PHY_STATUS, STATUS_LINK
 from nooks_lab.machine.ethernet import (
     BROADCAST,

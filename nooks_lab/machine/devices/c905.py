@@ -12,23 +12,19 @@ from functools import partial
 from nooks_lab.machine.bus import Bus
 from nooks_lab.machine.clock import CPU_HZ, Clock
 from nooks_lab.machine.devices import c905_registers as reg
-from nooks_lab.machine.devices.c905_access import RegisterFile
-from nooks_lab.machine.devices.c905_eeprom import MEDIA_OPTIONS_WORD, WORDS, eeprom_words
-from nooks_lab.machine.devices.c905_filter import accepts
-from nooks_lab.machine.devices.c905_lists import (
-    STATUS_OFFSET,
-    frame_on_line,
-    read_download,
-    read_word,
-    store_upload,
-    write_word,
+from nooks_lab.machine.devices.c905_eeprom import (
+    INTERNAL_CONFIG_HIGH,
+    INTERNAL_CONFIG_LOW,
+    MEDIA_OPTIONS_WORD,
+    WORDS,
+    eeprom_words,
 )
-from nooks_lab.machine.devices.c905_state import C905State, Outgoing
-from nooks_lab.machine.devices.c905_statistics import Statistics
-from nooks_lab.machine.devices.device import MasterAbort
+from nooks_lab.machine.devices.c905_receive import LONGEST_RECEIVE, Receiver
+from nooks_lab.machine.devices.c905_state import C905State
+from nooks_lab.machine.devices.c905_timing import MICROSECOND, TICK_CYCLES
+from nooks_lab.machine.devices.c905_transmit import Transmitter
 from nooks_lab.machine.devices.mdio import Request
 from nooks_lab.machine.devices.phy import CTRL_RESET, PHY_CTRL
-from nooks_lab.machine.ethernet import FAST_ETHERNET, FCS_BYTES, SHORTEST_FRAME, line_cycles
 from nooks_lab.machine.interrupts import InterruptController
 from nooks_lab.machine.pci import BaseAddress, PciBus, PciFunction
 from nooks_lab.machine.wire import WireEnd
@@ -41,13 +37,6 @@ REVISION = 0x78
 PHY_ADDRESS = 24
 """The PHY inside answers this address on the management bus."""
 
-MICROSECOND = CPU_HZ // 1_000_000
-FETCH_CYCLES = MICROSECOND // 2
-"""To win the bus and read or write a descriptor."""
-
-CYCLES_PER_BYTE = CPU_HZ // 132_000_000
-"""A 32-bit PCI bus at 33 MHz moves 132 million bytes a second."""
-
 NEGOTIATION_CYCLES = CPU_HZ // 2
 """Auto-negotiation with fast link pulses 16 ms apart: half a second."""
 
@@ -57,29 +46,8 @@ GLOBAL_RESET_CYCLES = 1_000 * MICROSECOND
 
 PART_RESET_CYCLES = 20 * MICROSECOND
 
-TICK_CYCLES = 32 * CPU_HZ // 10_000_000
-"""Four byte times at 10 Mb/s, 3.2 us: the unit of Timer, FreeTimer and CountDown; a tenth of it with counterSpeed."""
 
-FAST_TICK_CYCLES = TICK_CYCLES // 10
-"""320 ns: the unit of DnPoll and UpPoll."""
-
-RAM_BYTES = 8192
-_RECEIVE_EIGHTHS = (5, 6, 4, 3)
-"""By ramPartition of InternalConfig: how much of the packet RAM is the receive FIFO."""
-
-HEADER_BYTES = 14
-_LONGEST = 1514
-_LONGEST_LARGE = 4491
-LONGEST_TRANSMIT = 8191
-"""A longer frame is jabber."""
-
-TX_STATUS_ENTRIES = 31
-
-_DOWNLOAD_EVENTS = ("fetch_download", "finish_download", "poll_download")
-_UPLOAD_EVENTS = ("finish_upload", "poll_upload")
-
-
-class C905(RegisterFile):
+class C905(Transmitter, Receiver):
     """A 3C905C-TX on the PCI bus; a :class:`~nooks_lab.machine.wire.Wire` gives it a network.
 
     Parameters
@@ -281,15 +249,6 @@ class C905(RegisterFile):
                 state.dn_stalled = False
                 self._start_download()
 
-    def _in_progress(self) -> bool:
-        """Tell whether a command has not ended: a reset, or a stall that waits for a transfer under way."""
-        state = self.state
-        return (
-            self.clock.now < state.command_done_at
-            or (state.dn_stalled and state.downloading)
-            or (state.up_stalled and state.uploading)
-        )
-
     # Reset
 
     def _global_reset(self, keep: int) -> None:
@@ -321,39 +280,15 @@ class C905(RegisterFile):
         state.countdown_due = 0
         self.clock.cancel(self.name, "end_countdown")
         self._set_fixed(reg.COUNTDOWN, 0, 2)
-        self._set_window(3, reg.INTERNAL_CONFIG, state.eeprom[0x12] | state.eeprom[0x13] << 16, 4)
-        self._set_window(3, reg.MAX_PKT_SIZE, _LONGEST)
+        self._set_window(
+            3,
+            reg.INTERNAL_CONFIG,
+            state.eeprom[INTERNAL_CONFIG_LOW] | state.eeprom[INTERNAL_CONFIG_HIGH] << 16,
+            4,
+        )
+        self._set_window(3, reg.MAX_PKT_SIZE, LONGEST_RECEIVE)
         self._set_window(3, reg.MEDIA_OPTIONS, state.eeprom[MEDIA_OPTIONS_WORD])
         self._set_window(4, reg.MEDIA_STATUS, reg.MEDIA_LINK_BEAT_ENABLE | reg.MEDIA_JABBER_GUARD_ENABLE)
-
-    def _reset_download(self) -> None:
-        state = self.state
-        for action in _DOWNLOAD_EVENTS:
-            self.clock.cancel(self.name, action)
-        state.downloading = state.dn_stalled = state.dn_at_end = False
-        self._set_fixed(reg.DN_LIST_PTR, 0)
-        self._set_fixed(reg.DN_POLL, 0, 1)
-        self._clear_abort()
-
-    def _reset_upload(self) -> None:
-        state = self.state
-        for action in _UPLOAD_EVENTS:
-            self.clock.cancel(self.name, action)
-        state.uploading = state.up_stalled = state.up_halted = False
-        self._set_fixed(reg.UP_LIST_PTR, 0)
-        self._set_fixed(reg.UP_PKT_STATUS, 0)
-        self._set_fixed(reg.UP_POLL, 0, 1)
-        self._clear_abort()
-
-    def _clear_abort(self) -> None:
-        self.state.status &= ~reg.HOST_ERROR
-        self._set_fixed(reg.DMA_CTRL, self._fixed(reg.DMA_CTRL) & ~reg.DMA_MASTER_ABORT)
-
-    def _reset_transmitter(self) -> None:
-        state = self.state
-        self.clock.cancel(self.name, "finish_transmit")
-        state.outgoing, state.tx_status = [], []
-        state.transmitting = state.tx_failed = False
 
     def _tx_reset(self, keep: int) -> None:
         self.state.tx_enabled = False
@@ -373,99 +308,6 @@ class C905(RegisterFile):
             self.state.received = []
         self.state.command_done_at = self.clock.now + PART_RESET_CYCLES
         self._drive_interrupt()
-
-    # Interrupts
-
-    def _causes(self) -> int:
-        state = self.state
-        causes = state.status
-        if state.tx_status:
-            causes |= reg.TX_COMPLETE
-        if state.received:
-            causes |= reg.RX_COMPLETE
-        if Statistics(state.statistics).nearly_full():
-            causes |= reg.UPDATE_STATS
-        return causes & state.indication_enable & reg.INDICATIONS
-
-    def _cause(self, bits: int) -> None:
-        self.state.status |= bits
-        self._drive_interrupt()
-
-    def _drive_interrupt(self) -> None:
-        state = self.state
-        if not state.latch and self._causes() & state.interrupt_enable:
-            state.latch = True
-            state.latched_at = self.clock.now
-            state.interrupts += 1
-        self.set_interrupt(state.latch and bool(state.interrupt_enable))
-
-    def _int_status(self) -> int:
-        state = self.state
-        value = self._causes() | state.window << reg.WINDOW_SHIFT
-        value |= reg.INTERRUPT_LATCH if state.latch else 0
-        return value | (reg.CMD_IN_PROGRESS if self._in_progress() else 0)
-
-    def _int_status_auto(self) -> int:
-        """Reading this copy acknowledges, and disables interrupts."""
-        value = self._int_status()
-        state = self.state
-        state.status &= ~(reg.ACKNOWLEDGED | reg.LINK_EVENT)
-        state.interrupt_enable = 0
-        state.latch = False
-        self._drive_interrupt()
-        return value
-
-    def _acknowledge(self, bits: int) -> None:
-        state = self.state
-        state.status &= ~(bits & reg.ACKNOWLEDGED)
-        if bits & reg.LINK_EVENT_ACK:
-            state.status &= ~reg.LINK_EVENT
-        if bits & reg.LATCH_ACK:
-            state.latch = False
-        dma = self._fixed(reg.DMA_CTRL)
-        dma &= ~(reg.DMA_DN_COMPLETE if bits & reg.DN_COMPLETE else 0)
-        dma &= ~(reg.DMA_UP_COMPLETE if bits & reg.UP_COMPLETE else 0)
-        self._set_fixed(reg.DMA_CTRL, dma)
-        self._drive_interrupt()
-
-    def _timer(self) -> int:
-        if not self.state.latch:
-            return 0
-        return min((self.clock.now - self.state.latched_at) // TICK_CYCLES, 0xFF)
-
-    def _abort(self) -> None:
-        """Nobody has claimed an address: the controller gives up its lists and says so."""
-        self._set_fixed(reg.DMA_CTRL, self._fixed(reg.DMA_CTRL) | reg.DMA_MASTER_ABORT)
-        self._cause(reg.HOST_ERROR)
-
-    # CountDown
-
-    def _tick(self) -> int:
-        fast = self._fixed(reg.DMA_CTRL) & reg.DMA_COUNTER_SPEED
-        return FAST_TICK_CYCLES if fast else TICK_CYCLES
-
-    def _countdown(self) -> int:
-        due = self.state.countdown_due
-        return max(0, due - self.clock.now) // self._tick() if due else self._fixed(reg.COUNTDOWN, 2)
-
-    def _write_countdown(self) -> None:
-        self.clock.cancel(self.name, "end_countdown")
-        self.state.countdown_due = 0
-        if not self._fixed(reg.DMA_CTRL) & reg.DMA_COUNTDOWN_MODE:
-            self._start_countdown()
-
-    def _start_countdown(self) -> None:
-        value = self._fixed(reg.COUNTDOWN, 2)
-        if value and not self.state.countdown_due:
-            self.state.countdown_due = self.clock.now + value * self._tick()
-            self.clock.at(self.state.countdown_due, self.name, "end_countdown")
-
-    def end_countdown(self) -> None:
-        """Event: CountDown has run out."""
-        self.state.countdown_due = 0
-        if not self._fixed(reg.DMA_CTRL) & reg.DMA_COUNTDOWN_MODE:
-            self._set_fixed(reg.COUNTDOWN, 0, 2)
-        self._cause(reg.INT_REQUESTED)
 
     # EEPROM and PHY
 
@@ -560,302 +402,3 @@ class C905(RegisterFile):
         ):
             value |= bit if held else 0
         return value
-
-    # Statistics
-
-    def _count_read(self, window: int, offset: int) -> int:
-        value = Statistics(self.state.statistics).read(window, offset)
-        self._drive_interrupt()
-        return value
-
-    def _count(self, offset: int, amount: int = 1) -> None:
-        if self.state.statistics_enabled:
-            upper = bool(self._window(4, reg.NETWORK_DIAGNOSTIC) & reg.NET_UPPER_BYTES_ENABLE)
-            Statistics(self.state.statistics).add(offset, amount, upper)
-            self._drive_interrupt()
-
-    # Download: from RAM into the transmit FIFO
-
-    def _dma_ctrl(self) -> int:
-        state = self.state
-        value = self._fixed(reg.DMA_CTRL)
-        value |= reg.DMA_DN_STALLED if state.dn_stalled and not state.downloading else 0
-        value |= reg.DMA_ARM_COUNTDOWN if state.countdown_due else 0
-        return value | (reg.DMA_DN_IN_PROG if state.downloading else 0)
-
-    def _receive_bytes(self) -> int:
-        partition = self._window(3, reg.INTERNAL_CONFIG, 4) >> reg.CONFIG_RAM_PARTITION_SHIFT & 3
-        return RAM_BYTES // 8 * _RECEIVE_EIGHTHS[partition]
-
-    def _transmit_room(self) -> int:
-        return RAM_BYTES - self._receive_bytes() - sum(len(waiting.frame) for waiting in self.state.outgoing)
-
-    def _write_dn_list_ptr(self) -> None:
-        state = self.state
-        self._set_fixed(reg.DN_LIST_PTR, self._fixed(reg.DN_LIST_PTR) & ~7)
-        if not state.downloading:
-            state.dn_at_end = False
-        self._start_download()
-
-    def _write_dn_poll(self) -> None:
-        state = self.state
-        if state.dn_at_end:
-            if self._fixed(reg.DN_POLL, 1):
-                self._start_download()
-            else:
-                state.dn_at_end = False
-                self._set_fixed(reg.DN_LIST_PTR, 0)
-
-    def _may_download(self) -> bool:
-        state = self.state
-        return not (
-            state.downloading
-            or state.dn_stalled
-            or state.status & reg.HOST_ERROR
-            or not self._fixed(reg.DN_LIST_PTR)
-        )
-
-    def _start_download(self) -> None:
-        # A frame is fetched as long as there is room at all; the longest one then waits in the FIFO's stead.
-        if not self._may_download() or self._transmit_room() <= 0:
-            return
-        if self.state.dn_at_end:
-            self.clock.cancel(self.name, "poll_download")
-            interval = (self._fixed(reg.DN_POLL, 1) & 0x7F) * FAST_TICK_CYCLES
-            if interval:
-                self.clock.after(interval, self.name, "poll_download")
-            return
-        self.state.downloading = True
-        self.clock.after(FETCH_CYCLES, self.name, "fetch_download")
-
-    def poll_download(self) -> None:
-        """Event: look again whether the last descriptor has got a successor."""
-        if not self._may_download():
-            return
-        try:
-            following = read_word(self, self._fixed(reg.DN_LIST_PTR)) & ~7
-        except MasterAbort:
-            self._abort()
-            return
-        if following:
-            self.state.dn_at_end = False
-            self._set_fixed(reg.DN_LIST_PTR, following)
-        self._start_download()
-
-    def fetch_download(self) -> None:
-        """Event: the bus is ours; fetch a descriptor and its fragments."""
-        state = self.state
-        if not self.may_master():
-            state.downloading = False
-            return
-        try:
-            download = read_download(self, self._fixed(reg.DN_LIST_PTR))
-        except MasterAbort:
-            state.downloading = False
-            self._abort()
-            return
-        frame, intact = frame_on_line(download)
-        header = download.header
-        waiting = Outgoing(
-            frame, intact, header >> reg.FSH_PKT_ID_SHIFT & 0xFF, bool(header & reg.FSH_TX_INDICATE)
-        )
-        taken = FETCH_CYCLES + len(download.data) * CYCLES_PER_BYTE
-        self.clock.after(taken, self.name, "finish_download", header, waiting)
-
-    def finish_download(self, header: int, waiting: Outgoing) -> None:
-        """Event: a frame is in the FIFO; mark its descriptor and go on with the next."""
-        state = self.state
-        descriptor = self._fixed(reg.DN_LIST_PTR)
-        state.downloading = False
-        try:
-            write_word(self, descriptor + STATUS_OFFSET, header | reg.FSH_DN_COMPLETE)
-            following = read_word(self, descriptor) & ~7
-        except MasterAbort:
-            self._abort()
-            return
-        if waiting.frame and not header & reg.FSH_EMPTY:
-            state.outgoing.append(waiting)
-        if following or not self._fixed(reg.DN_POLL, 1) & 0x7F:
-            self._set_fixed(reg.DN_LIST_PTR, following)
-        else:
-            state.dn_at_end = True
-        dma = self._fixed(reg.DMA_CTRL)
-        if dma & reg.DMA_COUNTDOWN_MODE:
-            self._start_countdown()
-        if header & reg.FSH_DN_INDICATE:
-            self._set_fixed(reg.DMA_CTRL, dma | reg.DMA_DN_COMPLETE)
-            self._cause(reg.DN_COMPLETE)
-        self._start_transmitter()
-        self._start_download()
-
-    # Transmit: from the FIFO to the line
-
-    def _start_transmitter(self) -> None:
-        state = self.state
-        if state.transmitting or state.tx_failed or not (state.tx_enabled and state.outgoing):
-            return
-        state.transmitting = True
-        waiting = state.outgoing[0]
-        length = len(waiting.frame)
-        self.clock.after(line_cycles(length, FAST_ETHERNET), self.name, "finish_transmit")
-        # A frame whose sender got the check sequence wrong takes its time on the line, and nobody keeps it.
-        if waiting.intact and length <= LONGEST_TRANSMIT and state.link and self.wire_end is not None:
-            self.wire_end.send(waiting.frame)
-
-    def finish_transmit(self) -> None:
-        """Event: a frame and the gap behind it have left."""
-        state = self.state
-        sent = state.outgoing.pop(0)
-        state.transmitting = False
-        if len(sent.frame) > LONGEST_TRANSMIT:
-            self._push_tx_status(reg.TX_JABBER, sent.pkt_id)
-            state.tx_enabled, state.tx_failed = False, True
-        else:
-            if state.link:
-                self._count(reg.FRAMES_XMITTED_OK)
-                self._count(reg.BYTES_XMITTED_OK, len(sent.frame))
-            else:
-                self._count(reg.CARRIER_LOST)
-            if sent.indicate:
-                self._push_tx_status(reg.TX_INTERRUPT_REQUESTED, sent.pkt_id)
-        self._start_transmitter()
-        self._start_download()
-
-    def _push_tx_status(self, bits: int, pkt_id: int) -> None:
-        state = self.state
-        if len(state.tx_status) < TX_STATUS_ENTRIES:
-            state.tx_status.append((bits | reg.TX_STATUS_COMPLETE, pkt_id))
-        else:
-            oldest = state.tx_status[-1]
-            state.tx_status[-1] = (oldest[0] | reg.TX_STATUS_OVERFLOW, oldest[1])
-            state.tx_enabled = False
-        self._drive_interrupt()
-
-    def _tx_status(self) -> int:
-        return self.state.tx_status[0][0] if self.state.tx_status else 0
-
-    def _tx_pkt_id(self) -> int:
-        return self.state.tx_status[0][1] if self.state.tx_status else 0
-
-    def _pop_tx_status(self) -> None:
-        if self.state.tx_status:
-            self.state.tx_status.pop(0)
-        self._drive_interrupt()
-
-    # Receive: from the line into the FIFO
-
-    def _receive_room(self) -> int:
-        return self._receive_bytes() - sum(map(len, self.state.received))
-
-    def receive(self, frame: bytes) -> None:
-        """Take a frame whose last bit has just arrived from the wire."""
-        state = self.state
-        # What is shorter than a header has no address that could be filtered.
-        if not (state.link and state.rx_enabled) or len(frame) < HEADER_BYTES:
-            return
-        window = state.windows[2]
-        if not accepts(frame[:6], state.rx_filter, bytes(window[:6]), bytes(window[6:12]), state.hash_filter):
-            return
-        if len(frame) > self._receive_room() or len(frame) > reg.UP_LENGTH:
-            self._count(reg.RX_OVERRUNS)
-            return
-        if SHORTEST_FRAME <= len(frame) <= self._longest():
-            self._count(reg.FRAMES_RCVD_OK)
-            self._count(reg.BYTES_RCVD_OK, len(frame))
-        state.received.append(frame)
-        self._drive_interrupt()
-        self._start_upload()
-
-    def _longest(self) -> int:
-        if self._window(3, reg.MAC_CONTROL) & reg.MAC_ALLOW_LARGE_PACKETS:
-            return _LONGEST_LARGE
-        return self._window(3, reg.MAX_PKT_SIZE)
-
-    # Upload: from the FIFO into RAM
-
-    def _up_pkt_status(self) -> int:
-        stalled = self.state.up_stalled or self.state.up_halted
-        return self._fixed(reg.UP_PKT_STATUS) | (reg.UP_STALLED if stalled else 0)
-
-    def _write_up_list_ptr(self) -> None:
-        self._set_fixed(reg.UP_LIST_PTR, self._fixed(reg.UP_LIST_PTR) & ~7)
-        self.state.up_halted = False
-        self._start_upload()
-
-    def _may_upload(self) -> bool:
-        state = self.state
-        return bool(
-            state.received
-            and not state.uploading
-            and not state.up_stalled
-            and not state.status & reg.HOST_ERROR
-            and self._fixed(reg.UP_LIST_PTR)
-            and self.may_master()
-        )
-
-    def _start_upload(self) -> None:
-        state = self.state
-        if not self._may_upload():
-            return
-        if state.up_halted:
-            self.clock.cancel(self.name, "poll_upload")
-            interval = (self._fixed(reg.UP_POLL, 1) & 0x7F) * FAST_TICK_CYCLES
-            if interval:
-                self.clock.after(interval, self.name, "poll_upload")
-            return
-        descriptor = self._fixed(reg.UP_LIST_PTR)
-        try:
-            status = read_word(self, descriptor + STATUS_OFFSET)
-        except MasterAbort:
-            self._abort()
-            return
-        if status & (reg.UP_PKT_COMPLETE | reg.UP_ERROR):
-            # Software has not been through with it: wait rather than overwrite.
-            state.up_halted = True
-            self._start_upload()
-            return
-        state.uploading = True
-        taken = FETCH_CYCLES + len(state.received[0]) * CYCLES_PER_BYTE
-        self.clock.after(taken, self.name, "finish_upload")
-
-    def poll_upload(self) -> None:
-        """Event: look again whether the current descriptor is free."""
-        self.state.up_halted = False
-        self._start_upload()
-
-    def finish_upload(self) -> None:
-        """Event: a frame has been moved; mark its descriptor and go on with the next."""
-        state = self.state
-        state.uploading = False
-        if not state.received:
-            # RxReset has emptied the FIFO, and left the list alone.
-            return
-        frame = state.received.pop(0)
-        descriptor = self._fixed(reg.UP_LIST_PTR)
-        try:
-            status = self._up_status(frame, store_upload(self, descriptor, self._stored(frame)))
-            write_word(self, descriptor + STATUS_OFFSET, status)
-            following = read_word(self, descriptor) & ~7
-        except MasterAbort:
-            self._abort()
-            return
-        self._set_fixed(reg.UP_PKT_STATUS, status)
-        self._set_fixed(reg.UP_LIST_PTR, following)
-        self._set_fixed(reg.DMA_CTRL, self._fixed(reg.DMA_CTRL) | reg.DMA_UP_COMPLETE)
-        self._cause(reg.UP_COMPLETE)
-        self._start_upload()
-
-    def _stored(self, frame: bytes) -> bytes:
-        """Return what is moved of a frame: its check sequence too when nothing strips it."""
-        kept = self._window(4, reg.MEDIA_STATUS) & reg.MEDIA_CRC_STRIP_DISABLE
-        return frame + bytes(FCS_BYTES) if kept else frame
-
-    def _up_status(self, frame: bytes, lost: int) -> int:
-        status = len(self._stored(frame)) & reg.UP_LENGTH | reg.UP_PKT_COMPLETE
-        if len(frame) < SHORTEST_FRAME:
-            status |= reg.UP_ERROR | reg.UP_RUNT_FRAME
-        if len(frame) > self._longest():
-            status |= reg.UP_ERROR | reg.UP_OVERSIZED_FRAME
-        if lost:
-            status |= reg.UP_ERROR | reg.UP_OVERFLOW
-        return status

@@ -11,6 +11,10 @@ from nooks_lab.machine.devices.c905_state import C905State
 from nooks_lab.machine.devices.device import PciDevice
 from nooks_lab.machine.pci import PciFunction
 
+RAM_BYTES = 8192
+_RECEIVE_EIGHTHS = (5, 6, 4, 3)
+"""By ramPartition of InternalConfig: how much of the packet RAM is the receive FIFO."""
+
 
 class RegisterFile(PciDevice):
     """128 bytes of registers, the first 14 of them in eight windows; they can be accessed in any width.
@@ -107,3 +111,7 @@ class RegisterFile(PciDevice):
 
     def _set_fixed(self, offset: int, value: int, size: int = 4) -> None:
         self.state.fixed[offset : offset + size] = value.to_bytes(size, "little")
+
+    def _receive_bytes(self) -> int:
+        partition = self._window(3, reg.INTERNAL_CONFIG, 4) >> reg.CONFIG_RAM_PARTITION_SHIFT & 3
+        return RAM_BYTES // 8 * _RECEIVE_EIGHTHS[partition]
