@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nooks_lab.machine.clock import CPU_HZ
+from nooks_lab.machine.devices.c905 import C905
 from nooks_lab.machine.devices.device import PciDevice
 from nooks_lab.machine.devices.e1000 import E1000
 from nooks_lab.machine.devices.pcnet32 import Pcnet32
@@ -72,6 +73,18 @@ def _e1000(name: str, slot: Slot) -> PciDevice:
     )
 
 
+def _c905(name: str, slot: Slot) -> PciDevice:
+    return C905(
+        name=name,
+        device=slot.device,
+        irq=slot.irq,
+        ports=slot.ports,
+        base=slot.memory,
+        mac=slot.mac,
+        negotiation=LINK_CYCLES,
+    )
+
+
 def _pcnet32(name: str, slot: Slot) -> PciDevice:
     return Pcnet32(
         name=name,
@@ -87,10 +100,11 @@ def _pcnet32(name: str, slot: Slot) -> PciDevice:
 CARDS = {
     "e1000": Card("Intel 82540EM (PRO/1000 MT Desktop)", "network", _e1000),
     "pcnet32": Card("AMD Am79C971 (PCnet-FAST)", "network", _pcnet32, FAST_ETHERNET),
+    "3c905": Card("3Com 3C905C-TX (Fast EtherLink XL)", "network", _c905, FAST_ETHERNET),
 }
 """Every card, by the name that ``--device`` and :func:`nooks_lab.boot` take."""
 
-CARD_OF = {"e1000": "e1000", "pcnet32": "pcnet32"}
+CARD_OF = {"e1000": "e1000", "pcnet32": "pcnet32", "3c59x": "3c905", "3c90x": "3c905"}
 """Which card an extension drives; an extension that drives none is not in it."""
 
 

@@ -284,6 +284,10 @@ class Pci:
     def pci_unmap_single(self, hwdev: int, dma_addr: int, size: int, direction: int) -> None:
         """End a DMA mapping; nothing to undo without an IOMMU."""
 
+    @export()
+    def pci_dma_sync_single(self, hwdev: int, dma_handle: int, size: int, direction: int) -> None:
+        """Let the CPU look into a mapped buffer; caches are coherent on a PC, so that nothing is to be done."""
+
 
 def _order(size: int) -> int:
     return max(0, (size - 1 >> 12).bit_length())

@@ -191,7 +191,7 @@ def test_without_a_link_nothing_passes_and_with_one_everything_does(traffic: Tra
 
 def test_a_transmitter_that_hangs_is_reset(traffic: Traffic) -> None:
     lab = traffic.lab
-    objects = lab.kernel.slab.active()
+    objects = census.take(lab).objects
     timeouts = lab.dmesg().count("transmit timed out")
     with traffic.no_bus_master():
         for number in range(150):
@@ -209,7 +209,7 @@ def test_a_transmitter_that_hangs_is_reset(traffic: Traffic) -> None:
             break
     assert traffic.works()
     lab.run(1)
-    assert lab.kernel.slab.active() == objects
+    assert census.take(lab).objects == objects
 
 
 def test_down_and_up_again_leaves_nothing_behind(traffic: Traffic) -> None:
