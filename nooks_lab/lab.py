@@ -60,7 +60,7 @@ class Lab:
         return self.wires[self._first_network_card()]
 
     def _first_network_card(self) -> str:
-        for name in self.peers:
+        for name in self.wires:
             return name
         raise LookupError("this PC has no network card")
 

@@ -148,6 +148,7 @@ class Scheduler:
 
     def run(self, thread: Thread) -> None:
         """Run tasks until this one has ended; what the guest raises (a panic, say) comes out of here."""
+        self._begin()
         try:
             while not thread.run.dead:
                 if not self._run_one():
@@ -158,10 +159,17 @@ class Scheduler:
 
     def run_until(self, cycle: int) -> None:
         """Run tasks and the idle loop until the clock shows ``cycle``."""
+        self._begin()
         while self._machine.clock.now < cycle:
             if not self._run_one():
                 self._idle(min(cycle, self._next_moment()))
         self._reap_orphans()
+
+    def _begin(self) -> None:
+        """Whoever runs the scheduler is where tasks come back to; of two joined machines each has its own."""
+        running = greenlet.getcurrent()
+        if not any(thread.run is running for thread in self.threads.values()):
+            self._boot = running
 
     def _run_one(self) -> bool:
         self._expire()
@@ -187,6 +195,7 @@ class Scheduler:
         before = self._memory.u32(self._current)
         self._load(thread.registers)
         self._memory.set_u32(self._current, thread.task.address)
+        thread.run.parent = self._boot
         try:
             thread.run.switch()
         finally:

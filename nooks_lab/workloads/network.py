@@ -35,8 +35,8 @@ _PAUSE = 0.25
 """Seconds before something is tried again: a recovery and the new driver's link take 30 ms."""
 _PATIENCE = 30.0
 """Seconds that a socket call may take; a retransmission waits for 13 at most."""
-_CLOSING = 1.2
-"""Seconds until the connections of a run are forgotten: TIME-WAIT takes one."""
+_CLOSING = 2.1
+"""Seconds after the last byte: the connections are forgotten after one (TIME-WAIT), a driver's timer runs in two."""
 
 
 @dataclass
