@@ -7,6 +7,7 @@ the CPU has always stopped by then.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -85,7 +86,7 @@ class Pair:
             lab.wires = dict.fromkeys(list(lab.wires)[:1], self.wire)
         self._coordinator = greenlet.getcurrent()
         for side in self.sides:
-            side.lab.machine.at_horizon = lambda side=side: self._wait(side)  # type: ignore[misc]
+            side.lab.machine.at_horizon = partial(self._wait, side)
 
     def set_up(self, near: str, far: str | None = None) -> None:
         """Load a driver on each side, and bring the interfaces up.
@@ -135,7 +136,7 @@ class Pair:
         results: dict[str, Any] = {}
         for side, body in zip(self.sides, (near, far), strict=True):
             side._busy = side.alive
-            side._run = greenlet.greenlet(lambda side=side, body=body: self._live(side, body, results))
+            side._run = greenlet.greenlet(partial(self._live, side, body, results))
         while runnable := self._runnable():
             self._turn(runnable)
         return results.get("near"), results.get("far")
@@ -161,7 +162,7 @@ class Pair:
         """Run the side that is behind, up to where the other could be heard."""
         first = min(runnable, key=self._earliest)
         first.lab.machine.horizon = self._bound(runnable)
-        goes_on = first._waiting or first._run
+        goes_on = first._run if first._waiting is None else first._waiting
         first._waiting = None
         assert goes_on is not None
         goes_on.switch()

@@ -43,6 +43,7 @@ _TICK = CPU_HZ // 100
 _PATIENCE = 300
 """Ticks that the driver gets to run into its bug: the watchdog runs every 2 seconds."""
 
+
 @dataclass(frozen=True)
 class Strike:
     """One wild store.

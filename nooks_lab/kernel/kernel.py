@@ -143,6 +143,7 @@ class Kernel:
             self.execution.idle,
         )
         self.sched.jiffies = lambda: self.timers.jiffies
+        self.execution.need_resched = self.sched.need_resched
         desc = Array(types, self.layouts.typedefs["irq_desc_t"], symbols["irq_desc"], NR_IRQS)
         self.irq = Interrupts(
             types,

@@ -81,6 +81,7 @@ class Scheduler:
         self._pid = types.offset("task_struct", "pid")
         self.jiffies: Callable[[], int] = lambda: 0
         self._unwinding: dict[int, Exception] = {}
+        self._need_resched = False
 
     def boot(self) -> None:
         """Make the idle task: pid 0, on the boot stack."""
@@ -171,7 +172,12 @@ class Scheduler:
         if not any(thread.run is running for thread in self.threads.values()):
             self._boot = running
 
+    def need_resched(self) -> bool:
+        """Tell whether a task was woken since the scheduler last looked: the idle task gives way then."""
+        return self._need_resched
+
     def _run_one(self) -> bool:
+        self._need_resched = False
         self._expire()
         for thread in list(self.threads.values()):
             if not thread.run.dead and thread.task.state == TASK_RUNNING:
@@ -278,6 +284,7 @@ class Scheduler:
         slept = task.state in (TASK_INTERRUPTIBLE, TASK_UNINTERRUPTIBLE)
         if slept:
             task.state = TASK_RUNNING
+            self._need_resched = True
         return int(slept)
 
     def init_waitqueue_head(self, q: int) -> None:

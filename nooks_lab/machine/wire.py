@@ -70,7 +70,9 @@ class Loss:
 class WireEnd:
     """One end of a wire, held by the station ``near``; what it sends arrives at ``far``, or is lost."""
 
-    def __init__(self, near: Station, far: Station, latency: int, loss: Loss | None = None, label: str = "") -> None:
+    def __init__(
+        self, near: Station, far: Station, latency: int, loss: Loss | None = None, label: str = ""
+    ) -> None:
         self.near, self.far, self.latency, self.loss = near, far, latency, loss
         self._label = label
 

@@ -38,7 +38,7 @@ class Stream:
     digest : str
         SHA-256 of these.
     seconds : float
-        Simulated time at the receiver, from the accepted connection to the last byte.
+        Simulated time from the sender's first message to the receiver's last byte; the clocks are in step.
     retransmitted : int
         Segments that the sender sent again.
     near_cpu, far_cpu : float
@@ -70,10 +70,10 @@ class Stream:
 
 @dataclass
 class _End:
-    """What one machine's process has to say."""
+    """What one machine's process has to say; ``moment`` is when it began to send, or had received all."""
 
     data: bytes = b""
-    seconds: float = 0.0
+    moment: int = 0
     cpu: float = 0.0
     cycles: int = 0
     retransmitted: int = 0
@@ -128,7 +128,7 @@ def netperf(
         len(data),
         len(receiver.data),
         hashlib.sha256(receiver.data).hexdigest(),
-        receiver.seconds,
+        max(0, receiver.moment - sender.moment) / CPU_HZ,
         sender.retransmitted,
         near.cpu,
         far.cpu,
@@ -155,7 +155,7 @@ def _measured(lab: Lab, body: Any) -> _End:
         result = lab.kernel.in_task("netperf", process)
         end.wrong = result if isinstance(result, str) else ""
         if isinstance(result, tuple):
-            end.data, end.seconds = result
+            end.data, end.moment = result
     except TaskDied as death:
         end.wrong = str(death)
     end.cycles = machine.clock.now - began
@@ -164,7 +164,7 @@ def _measured(lab: Lab, body: Any) -> _End:
     return end
 
 
-def _send(lab: Lab, address: str, data: bytes, message: int, buffer: int) -> str:
+def _send(lab: Lab, address: str, data: bytes, message: int, buffer: int) -> tuple[bytes, int] | str:
     # netserver on the other machine needs a moment to listen.
     sched = lab.kernel.sched
     sched.set_task_state(sched.current.address, TASK_INTERRUPTIBLE)
@@ -172,17 +172,17 @@ def _send(lab: Lab, address: str, data: bytes, message: int, buffer: int) -> str
     with lab.kernel.inet.tcp_socket() as socket:
         socket.set_buffers(buffer)
         socket.connect(address, PORT, _PATIENCE)
+        began = lab.machine.clock.now
         for at in range(0, len(data), message):
             piece = data[at : at + message]
             if socket.send(piece, _PATIENCE) < len(piece):
                 return "the stream was cut short"
         socket.shutdown()
         socket.recv(1, _PATIENCE)
-    return ""
+    return b"", began
 
 
-def _receive(lab: Lab, message: int, buffer: int) -> tuple[bytes, float]:
-    clock = lab.machine.clock
+def _receive(lab: Lab, message: int, buffer: int) -> tuple[bytes, int]:
     received = bytearray()
     with lab.kernel.inet.tcp_socket() as listener:
         listener.set_buffers(buffer)
@@ -190,7 +190,6 @@ def _receive(lab: Lab, message: int, buffer: int) -> tuple[bytes, float]:
         listener.listen(1)
         with listener.accept(_PATIENCE) as socket:
             socket.set_buffers(buffer)
-            began = clock.now
             while piece := socket.recv(message, _PATIENCE):
                 received += piece
-            return bytes(received), (clock.now - began) / CPU_HZ
+            return bytes(received), lab.machine.clock.now

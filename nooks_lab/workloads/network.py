@@ -8,7 +8,6 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
-from typing import TypeVar
 
 from nooks_lab.cards import CARD_OF
 from nooks_lab.kernel.kernel import TaskDied
@@ -17,8 +16,6 @@ from nooks_lab.lab import Lab
 from nooks_lab.workloads import tcp_station
 from nooks_lab.workloads.tcp_station import SINK, SOURCE, TcpStation
 from nooks_lab.workloads.workload import WorkloadResult
-
-T = TypeVar("T")
 
 DEVICE, ADDRESS, NETMASK = "eth0", "10.0.0.2", "255.255.255.0"
 MESSAGE, BUFFER = 32 << 10, 256 << 10
@@ -100,13 +97,14 @@ class Network:
             When the system dies of it.
         """
         station, run = self._station(lab), _Run()
+        before = _retransmitted(lab)
         dice = random.Random(f"{self.seed}/network")
         station.forget()
         self._ping_station(lab, run, dice)
         self._ping_lab(lab, station, run, dice)
         self._send_stream(lab, station, run, dice.randbytes(self.messages * MESSAGE))
         self._receive_stream(lab, station, run, dice.randbytes(self.messages * MESSAGE))
-        run.count("retransmitted", station.retransmitted)
+        run.count("retransmitted", station.retransmitted + _retransmitted(lab) - before)
         station.retransmitted = 0
         lab.run(_CLOSING)
         return run.result()
@@ -116,8 +114,8 @@ class Network:
         for number in range(1, self.pings + 1):
             size = dice.randint(0, _LARGEST_PING)
 
-            def ping(size: int = size, number: int = number) -> bool:
-                return inet.ping(_FAR, size, number) is not None
+            def ping(size: int = size, number: int = number) -> str:
+                return "no answer" if inet.ping(_FAR, size, number) is None else ""
 
             if self._again(lab, run, f"ping {number} to the station", ping):
                 run.count("pings answered")
@@ -139,16 +137,16 @@ class Network:
                 run.wrong.append(f"ping {number} from the station was not answered with its own data")
 
     def _send_stream(self, lab: Lab, station: TcpStation, run: _Run, data: bytes) -> None:
-        def send() -> bool:
+        def send() -> str:
             with lab.kernel.inet.tcp_socket() as socket:
                 socket.set_buffers(BUFFER)
                 socket.connect(_FAR, SINK, _PATIENCE)
                 for at in range(0, len(data), MESSAGE):
                     message = data[at : at + MESSAGE]
                     if socket.send(message, _PATIENCE) < len(message):
-                        return False
+                        return "it was cut short"
                 socket.shutdown()
-                return socket.recv(1, _PATIENCE) == b""
+                return "the station sent data" if socket.recv(1, _PATIENCE) else ""
 
         if self._again(lab, run, "send-stream", send):
             streams = [each for each in station.connections.values() if each.port == SINK and each.ended]
@@ -158,14 +156,14 @@ class Network:
         received = bytearray()
         station.source = data
 
-        def receive() -> bool:
+        def receive() -> str:
             received.clear()
             with lab.kernel.inet.tcp_socket() as socket:
                 socket.set_buffers(BUFFER)
                 socket.connect(_FAR, SOURCE, _PATIENCE)
                 while piece := socket.recv(MESSAGE, _PATIENCE):
                     received.extend(piece)
-                return True
+                return ""
 
         if self._again(lab, run, "receive-stream", receive):
             self._judge(run, "receive-stream", data, bytes(received))
@@ -176,30 +174,37 @@ class Network:
         if arrived != data:
             run.wrong.append(f"{stream}: {_difference(data, arrived)}")
 
-    def _again(self, lab: Lab, run: _Run, what: str, body: Callable[[], bool]) -> bool:
-        """Do something in a process until it succeeds, a few times at most: recovery may be in its way."""
+    def _again(self, lab: Lab, run: _Run, what: str, body: Callable[[], str]) -> bool:
+        """Do something in a process until it succeeds, a few times at most: recovery may be in its way.
 
-        def process() -> bool | SocketError:
+        ``body`` returns what was wrong, or an empty string.
+        """
+
+        def process() -> str:
             try:
                 return body()
             except SocketError as error:
-                return error
+                return str(error.strerror)
 
-        reason = "no answer"
+        wrong = ""
         for attempt in range(_ATTEMPTS):
             if attempt:
                 run.count("retries")
                 lab.run(_PAUSE)
             try:
-                outcome = lab.kernel.in_task("netperf", process)
+                wrong = lab.kernel.in_task("netperf", process)
             except TaskDied as death:
                 run.wrong.append(f"{what}: {death}")
                 return False
-            if outcome is True:
+            if not wrong:
                 return True
-            reason = str(outcome.strerror) if isinstance(outcome, SocketError) else "it was cut short"
-        run.wrong.append(f"{what}: {reason}, {_ATTEMPTS} times")
+        run.wrong.append(f"{what}: {wrong}, {_ATTEMPTS} times")
         return False
+
+
+def _retransmitted(lab: Lab) -> int:
+    """Return how many segments the lab's TCP has sent again since boot."""
+    return lab.kernel.inet.snmp()["Tcp"]["RetransSegs"]
 
 
 def _difference(data: bytes, arrived: bytes) -> str:

@@ -4,8 +4,10 @@ It shares no code with the kernel's TCP, so that a mistake of one does not cance
 connections on ``SINK``, which keeps what comes, and on ``SOURCE``, which sends what the workload gave it.
 """
 
+import copy
 import struct
 from dataclasses import dataclass, field
+from typing import Any
 
 from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.ethernet import BROADCAST, ones_complement_sum
@@ -113,12 +115,29 @@ class TcpStation:
         self.echoes.clear()
         self._peer.received.clear()
 
-    def save(self) -> None:
-        """A snapshot is taken between two runs, when there is no connection to keep."""
+    def save(self) -> Any:
+        """Return every connection's state, and the rest; the timers are the clock's."""
+        return copy.deepcopy(
+            (
+                self.source,
+                self.connections,
+                self.echoes,
+                self.retransmitted,
+                self._lab_station,
+                self._sequence,
+            )
+        )
 
-    def load(self, state: None) -> None:
-        """Begin without connections, as :meth:`save` found it."""
-        self.forget()
+    def load(self, state: Any) -> None:
+        """Take back what :meth:`save` returned."""
+        (
+            self.source,
+            self.connections,
+            self.echoes,
+            self.retransmitted,
+            self._lab_station,
+            self._sequence,
+        ) = copy.deepcopy(state)
 
     def ping(self, address: bytes, number: int, data: bytes) -> None:
         """Send an echo request."""
