@@ -238,6 +238,19 @@ def wrappers(
             file.write(skeletons(functions, pointers))
 
 
+@app.command()
+def api(
+    out: Annotated[Path | None, typer.Option(help="A file for it, instead of the terminal.")] = None,
+) -> None:
+    """Write the reference of the kernel's interface for extensions, from its headers and declarations."""
+    from nooks_lab.kernel_api.page import page
+
+    if out is None:
+        typer.echo(page(), nl=False)
+    else:
+        out.write_text(page(), encoding="utf-8", newline="\n")
+
+
 @app.command(name="try")
 def try_(
     file: Annotated[Path, typer.Argument(help="A driver: FILE.c, or FILE.o for i386.")],

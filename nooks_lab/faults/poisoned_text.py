@@ -146,13 +146,7 @@ def plan(trace: Trace, seed: int | str) -> Poison:
 
 
 class Poisoner:
-    """Puts faults into a running system; a part of the machine's clock, so that it strikes at its cycle.
-
-    Attributes
-    ----------
-    struck : bool
-        The fault that was last armed is, or was, in the text.
-    """
+    """Puts faults into a running system; a part of the machine's clock, so that it strikes at its cycle."""
 
     def __init__(self, lab: Lab, extension: str) -> None:
         self.name = f"poison of {extension}"
@@ -163,6 +157,7 @@ class Poisoner:
 
     @property
     def struck(self) -> bool:
+        """Tell whether the fault that was last armed is, or was, in the text."""
         return self._before is not None
 
     def arm(self, poison: Poison) -> None:

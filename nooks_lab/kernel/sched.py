@@ -238,7 +238,7 @@ class Scheduler:
                 del self._timeouts[pid]
                 self.wake_up_process(self.threads[pid].task.address)
 
-    @export(cycles=400)
+    @export(cycles=400, sleeps=True)
     def schedule(self) -> None:
         """Give up the CPU until this task is runnable again.
 
@@ -259,7 +259,7 @@ class Scheduler:
         self._unwinding[thread.task.pid] = reason
         return bool(self.wake_up_process(thread.task.address))
 
-    @export(cycles=400)
+    @export(cycles=400, sleeps=True)
     def schedule_timeout(self, timeout: int) -> int:
         """Sleep for at most ``timeout`` jiffies in the state set before; returns the jiffies left."""
         current = self.current
@@ -318,22 +318,22 @@ class Scheduler:
                 if not nr:
                     break
 
-    @export(cycles=400)
+    @export(cycles=400, sleeps=True)
     def sleep_on(self, q: int) -> None:
         """Sleep uninterruptibly until the queue is woken."""
         self._sleep(q, TASK_UNINTERRUPTIBLE, MAX_SCHEDULE_TIMEOUT)
 
-    @export(cycles=400)
+    @export(cycles=400, sleeps=True)
     def sleep_on_timeout(self, q: int, timeout: int) -> int:
         """Sleep uninterruptibly, for at most ``timeout`` jiffies."""
         return self._sleep(q, TASK_UNINTERRUPTIBLE, timeout)
 
-    @export(cycles=400)
+    @export(cycles=400, sleeps=True)
     def interruptible_sleep_on(self, q: int) -> None:
         """Sleep until the queue is woken or a signal comes."""
         self._sleep(q, TASK_INTERRUPTIBLE, MAX_SCHEDULE_TIMEOUT)
 
-    @export(cycles=400)
+    @export(cycles=400, sleeps=True)
     def interruptible_sleep_on_timeout(self, q: int, timeout: int) -> int:
         """Sleep interruptibly, for at most ``timeout`` jiffies."""
         return self._sleep(q, TASK_INTERRUPTIBLE, timeout)

@@ -108,7 +108,7 @@ def netperf(
     if test not in ("receive-stream", "send-stream"):
         raise ValueError(f"unknown test {test!r}; there are: receive-stream, send-stream")
     data = random.Random(f"{seed}/netperf").randbytes(messages * message)
-    sending, receiving = (pair.far, pair.near) if test == "receive-stream" else (pair.near, pair.far)
+    receiving = pair.near if test == "receive-stream" else pair.far
 
     def send(lab: Lab) -> _End:
         return _measured(lab, lambda: _send(lab, receiving.address, data, message, buffer))

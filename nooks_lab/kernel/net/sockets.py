@@ -11,7 +11,6 @@ from nooks_lab.kernel.net.sock import SocketError, Socks
 from nooks_lab.kernel.net.tcp import Tcp
 from nooks_lab.kernel.net.udp import Udp
 
-
 SMALLEST_BUFFER = 2048
 """Bytes; ``SOCK_MIN_SNDBUF``."""
 
