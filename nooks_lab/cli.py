@@ -254,7 +254,7 @@ def api(
 @app.command(name="try")
 def try_(
     file: Annotated[Path, typer.Argument(help="A driver: FILE.c, or FILE.o for i386.")],
-    device: Annotated[str, typer.Option(help="The device it drives.")],
+    device: Annotated[str, typer.Option(help="The device it drives, or the service whose place it takes.")],
     native: Annotated[bool, typer.Option("--native", help="Without Nooks.")] = False,
     log_only: Annotated[
         bool, typer.Option("--log-only", help="Let its direct stores to kernel data through, and list them.")
@@ -280,6 +280,10 @@ def try_(
         typer.echo(trial.end)
     if trial.traffic is not None:
         typer.echo(f"{trial.traffic.sent} packets sent, {trial.traffic.lost} lost")
+    if trial.result is not None:
+        typer.echo(", ".join(f"{number:,} {what}" for what, number in trial.result.counts.items()))
+        for sentence in trial.result.wrong:
+            typer.echo(sentence)
     if trial.stores is not None:
         _echo_stores(trial.stores)
 

@@ -147,7 +147,7 @@ def replay(lab: Lab, frames: Sequence[Frame], spacing: int = SPACING) -> Replay:
             outcome, end = end_of(event)
     recoveries = lab.nooks.recoveries if lab.nooks else []
     if not outcome:
-        outcome = _survived(oopses, [recovery.ok for recovery in recoveries])
+        outcome = survived(oopses, [recovery.ok for recovery in recoveries])
     to_us = [frame.data for frame in frames if not frame.from_us]
     from_us = [frame.data for frame in frames if frame.from_us]
     received = lab.peer.received
@@ -201,7 +201,8 @@ def _send(lab: Lab, frame: bytes) -> None:
         lab.kernel.send_frame(DEVICE, frame)
 
 
-def _survived(oopses: int, recoveries: list[bool]) -> str:
+def survived(oopses: int, recoveries: list[bool]) -> str:
+    """Return the outcome of a system that lived: from its oopses, and whether each recovery succeeded."""
     if oopses:
         return "oops"
     if not recoveries:
