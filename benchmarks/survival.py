@@ -34,7 +34,7 @@ def measure(
             def tick(found: Survival, task: TaskID = task) -> None:
                 bar.update(task, completed=found.recoveries)
 
-            found = survive(registry.workload(name, seed), name, count, seed, tick)
+            found = survive(registry.brief_workload(name, seed), name, count, seed, tick)
             measured.append((found, time.perf_counter() - begin))
     return measured
 

@@ -165,7 +165,7 @@ class _Place:
 
     def __init__(self, obj: ObjectFile, extension: str) -> None:
         self._obj, self._extension = obj, extension
-        self._workload: Workload = registry.workload(extension)
+        self._workload: Workload = registry.brief_workload(extension)
         self.devices = self._workload.devices
 
     def do(self, lab: Lab) -> _Outcome:
@@ -209,7 +209,7 @@ def _work(obj: ObjectFile, device: str) -> _Traffic | _Place:
         if cards.CARDS[device].kind == "network":
             return _Traffic(obj, device)
         for extension in registry.names():
-            if registry.workload(extension).devices[:1] == (device,):
+            if registry.brief_workload(extension).devices[:1] == (device,):
                 return _Place(obj, extension)
         raise cards.UnknownCard(f"there is no workload for the device {device!r}")
     services = [name for name in registry.names() if name not in cards.CARD_OF]

@@ -115,7 +115,7 @@ typedef struct pair {
 
 /* About both. */
 extern int first(struct pair *p,
-		 int n) __attribute__((format(printf, 1, 2)));
+	int n) __attribute__((format(printf, 1, 2)));
 extern void second(void);	/* the latter */
 extern volatile int third[4];
 

@@ -68,10 +68,10 @@ def test_something_that_is_none_of_these_is_told(extension: str) -> None:
 
 def device_of(extension: str) -> str:
     own = cards.CARD_OF.get(extension)
-    first = registry.workload(extension).devices[0]
+    first = registry.brief_workload(extension).devices[0]
     return own or (extension if cards.CARDS[first].kind == "network" else first)
 
 
 def test_an_unknown_device_is_named_beside_those_there_are() -> None:
-    with pytest.raises(UnknownCard, match="unknown device 'floppy'; there are: .*e1000"):
+    with pytest.raises(UnknownCard, match=r"unknown device 'floppy'; there are: .*e1000"):
         tried("return 0;", nooks=False, device="floppy")

@@ -1,13 +1,34 @@
-"""Which workload puts an extension to work."""
+"""Which workload puts an extension to work: the whole of it, and a brief one of the same kind."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from nooks_lab import extensions
 from nooks_lab.workloads.network import Network
 from nooks_lab.workloads.workload import Workload
 
-OTHERS: dict[str, Callable[[int], Workload]] = {}
-"""For each extension that is no network driver, what makes its workload from a seed."""
+FULL_MESSAGES, FULL_PINGS = 32, 8
+"""A stream of a megabyte each way."""
+
+
+@dataclass(frozen=True)
+class Factories:
+    """What makes an extension's workload from a seed.
+
+    Attributes
+    ----------
+    full : callable (seed)
+        The workload as the paper has it.
+    brief : callable (seed)
+        A few seconds of it at most, for trials, and for runs with a fault each.
+    """
+
+    full: Callable[[int], Workload]
+    brief: Callable[[int], Workload]
+
+
+OTHERS: dict[str, Factories] = {}
+"""For each extension that is no network driver."""
 
 
 class NoWorkload(LookupError):  # noqa: N818 - the sentence is for the user
@@ -16,11 +37,11 @@ class NoWorkload(LookupError):  # noqa: N818 - the sentence is for the user
 
 def names() -> list[str]:
     """Return the names of the extensions that have a workload."""
-    return [name for name in extensions.names() if _factory(name) is not None]
+    return [name for name in extensions.names() if _factories(name) is not None]
 
 
 def workload(extension: str, seed: int = 0) -> Workload:
-    """Return an extension's workload.
+    """Return an extension's workload, the whole of it.
 
     Parameters
     ----------
@@ -32,13 +53,25 @@ def workload(extension: str, seed: int = 0) -> Workload:
     NoWorkload
         When it has none.
     """
-    factory = _factory(extension)
-    if factory is None:
+    return _found(extension).full(seed)
+
+
+def brief_workload(extension: str, seed: int = 0) -> Workload:
+    """Return a brief workload; as :func:`workload` otherwise."""
+    return _found(extension).brief(seed)
+
+
+def _found(extension: str) -> Factories:
+    factories = _factories(extension)
+    if factories is None:
         raise NoWorkload(f"no workload for {extension!r}; there are some for: {', '.join(names())}")
-    return factory(seed)
+    return factories
 
 
-def _factory(extension: str) -> Callable[[int], Workload] | None:
+def _factories(extension: str) -> Factories | None:
     if extensions.CLASSES.get(extension) == "network":
-        return lambda seed: Network(extension, seed)
+        return Factories(
+            lambda seed: Network(extension, seed, FULL_MESSAGES, FULL_PINGS),
+            lambda seed: Network(extension, seed),
+        )
     return OTHERS.get(extension)

@@ -12,7 +12,7 @@ from nooks_lab.workloads import registry
 from nooks_lab.workloads.network import MESSAGE, Network
 from nooks_lab.workloads.workload import Workload, WorkloadResult
 
-NETWORK_DRIVERS = [name for name in registry.names() if isinstance(registry.workload(name), Network)]
+NETWORK_DRIVERS = [name for name in registry.names() if isinstance(registry.brief_workload(name), Network)]
 
 
 def run(
@@ -45,7 +45,7 @@ def test_seed_and_size_make_the_work() -> None:
 
 
 def test_a_recovery_in_the_middle_costs_retransmissions_and_nothing_else() -> None:
-    workload = registry.workload("e1000")
+    workload = registry.brief_workload("e1000")
     with nl.boot(nooks=True, devices=workload.devices) as lab:
         workload.set_up(lab)
         quiet = workload.run(lab)
@@ -84,7 +84,7 @@ def test_a_driver_that_changes_a_byte_is_found_out() -> None:
 
         tcp._take = spoiled
 
-    result = run(registry.workload("e1000"), nooks=False, before=spoil)
+    result = run(registry.brief_workload("e1000"), nooks=False, before=spoil)
     assert not result.ok
     (sentence,) = result.wrong
     assert sentence.startswith("receive-stream: byte 0 arrived as")
@@ -122,4 +122,4 @@ def test_the_station_takes_no_spoiled_segment() -> None:
 
 def test_an_extension_without_a_workload_is_named() -> None:
     with pytest.raises(registry.NoWorkload, match=r"no workload for 'floppy'; there are some for: .*e1000"):
-        registry.workload("floppy")
+        registry.brief_workload("floppy")
