@@ -84,7 +84,7 @@ class Machine:
         self.memory = PhysicalMemory(ram_size)
         self.clock = Clock()
         self.bus = Bus(self.memory, self.clock)
-        self.pic = InterruptController()
+        self.pic = InterruptController(self.clock.set_intr)
         self.pci = PciBus()
         self.timer = IntervalTimer(self.clock, self.pic)
         self.tlb = Tlb(self.memory, self.clock, walker or PageWalker(), tlb)
