@@ -17,8 +17,8 @@ from nooks_lab.kernel.net.tcp_segment import ACK, FIN, RST, SYN, Segment, State,
 from nooks_lab.kernel.net.tcp_table import TcpTable
 
 _CHECKSUM_UNNECESSARY = 2
-MAX_OUT_OF_ORDER = 16
-"""Packets kept that wait for one before them."""
+MAX_OUT_OF_ORDER = 64
+"""Packets kept that wait for one before them: a whole window of the largest, and some."""
 COPYBREAK = 256
 """Data up to this many bytes are copied behind what waits already, to save the packet's page."""
 
