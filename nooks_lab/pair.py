@@ -75,12 +75,22 @@ class Pair:
         The wire's, in cycles.
     loss : Loss, optional
         What the wire loses.
+
+    Raises
+    ------
+    ValueError
+        When the cards are of different speeds.
     """
 
     def __init__(self, near: Lab, far: Lab, latency: int = LATENCY, loss: Loss | None = None) -> None:
         self.near, self.far = Side("near", near, NEAR), Side("far", far, FAR)
         self.sides = (self.near, self.far)
-        self.wire = Wire(_station(near), _station(far), latency, loss)
+        near_speed, far_speed = near.wire.bits_per_second, far.wire.bits_per_second
+        if near_speed != far_speed:
+            raise ValueError(
+                f"cards for {near_speed:,} and {far_speed:,} bits a second do not fit on one wire"
+            )
+        self.wire = Wire(_station(near), _station(far), latency, near_speed, loss)
         for lab in (near, far):
             lab.peers.clear()
             lab.wires = dict.fromkeys(list(lab.wires)[:1], self.wire)
@@ -240,7 +250,7 @@ def boot_pair(
     UnknownCard
         When there is no such card.
     ValueError
-        When it is no network card.
+        When it is no network card, or the cards are of different speeds.
     """
     isolated = (nooks, nooks) if isinstance(nooks, bool) else nooks
     devices = (device, far_device or device)
@@ -253,4 +263,9 @@ def boot_pair(
     except BaseException:
         near.close()
         raise
-    return Pair(near, far, latency, loss)
+    try:
+        return Pair(near, far, latency, loss)
+    except ValueError:
+        near.close()
+        far.close()
+        raise

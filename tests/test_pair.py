@@ -2,13 +2,19 @@
 
 import pytest
 
-from nooks_lab.cards import UnknownCard
+from nooks_lab import extensions
+from nooks_lab.cards import CARD_OF, UnknownCard
 from nooks_lab.faults.poisoned_text import ENCODINGS
 from nooks_lab.lab import Lab
 from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.wire import Loss
 from nooks_lab.pair import FAR, DeadMachine, Pair, boot_pair
+from nooks_lab.workloads import registry
 from nooks_lab.workloads.netperf import Stream, Test, netperf
+
+OTHER_DRIVERS = [
+    name for name in registry.names() if extensions.CLASSES[name] == "network" and name != "e1000"
+]
 
 LINE_RATE = 949.3
 """Megabits of TCP data that Gigabit Ethernet carries in a second: 1,460 of 1,538 byte times."""
@@ -71,6 +77,16 @@ def test_clocks_are_kept_in_step() -> None:
         assert max(map(abs, apart)) < CPU_HZ // 10_000
 
 
+@pytest.mark.parametrize("driver", OTHER_DRIVERS)
+def test_other_drivers_make_a_pair_too(driver: str) -> None:
+    with boot_pair(nooks=(True, False), device=CARD_OF[driver]) as pair:
+        pair.set_up(driver)
+        for test in ("receive-stream", "send-stream"):
+            stream = netperf(pair, test, messages=4)
+            assert stream.ok, stream.wrong
+            assert stream.megabits_per_second > 50
+
+
 def poison(lab: Lab, function: str) -> None:
     image = lab.kernel.modules.loaded["e1000"].image
     assert image is not None
@@ -126,5 +142,9 @@ def test_wrong_cards_tests_and_shares_are_named() -> None:
         boot_pair(device="ne2000")
     with pytest.raises(ValueError, match=r"cannot lose 1\.5 of its frames"):
         Loss(1, 1.5)
+    with pytest.raises(
+        ValueError, match="1,000,000,000 and 100,000,000 bits a second do not fit on one wire"
+    ):
+        boot_pair(device="e1000", far_device="pcnet32")
     with boot_pair() as pair, pytest.raises(ValueError, match="unknown test 'duplex'"):
         netperf(pair, "duplex")  # type: ignore[arg-type]
