@@ -162,10 +162,10 @@ def extensions(
     sharing = [
         column for column in rows[0] if column in ("unique_wrappers", "class_wrappers", "shared_wrappers")
     ]
-    hidden = (*sharing, "kernel_sharing", "extension_sharing")
+    hidden = ("device", *sharing, "kernel_sharing", "extension_sharing")
     _print(_table([{key: row[key] for key in row if key not in hidden} for row in rows]))
     _print("\nWrappers that only one extension uses, one class of them, or several classes:\n")
-    _print(_table([{key: row[key] for key in ("name", "class", *sharing)} for row in rows]))
+    _print(_table([{key: row[key] for key in ("name", "device", *sharing)} for row in rows]))
     if figure is not None:
         _print(f"The picture is in {figure}.")
 
