@@ -35,6 +35,8 @@ class Lab:
         For each network card, the station at the other end of its wire, and the wire.
     nooks : Nooks or None
         The isolation manager; None natively.
+    substitutes : dict of str to ObjectFile
+        Objects that are loaded in place of the extensions of these names.
     """
 
     machine: Machine
@@ -43,6 +45,7 @@ class Lab:
     peers: dict[str, Peer] = field(default_factory=dict)
     wires: dict[str, Wire] = field(default_factory=dict)
     nooks: Nooks | None = None
+    substitutes: dict[str, ObjectFile] = field(default_factory=dict)
 
     @property
     def nic(self) -> PciDevice:
@@ -60,7 +63,7 @@ class Lab:
         return self.wires[self._first_network_card()]
 
     def _first_network_card(self) -> str:
-        for name in self.peers:
+        for name in self.wires:
             return name
         raise LookupError("this PC has no network card")
 
@@ -81,12 +84,15 @@ class Lab:
         LookupError
             When no extension of the name ``domain`` runs in a domain.
         """
-        obj = extensions.extension(what) if isinstance(what, str) else what
+        obj = self._extension(what) if isinstance(what, str) else what
         name = what if isinstance(what, str) else Path(what.name).stem
         if self.nooks is None or domain is None:
             return self.kernel.insmod(name, obj, parameters)
         with self.nooks.placing_in(self.nooks.domain_with(domain)):
             return self.kernel.insmod(name, obj, parameters)
+
+    def _extension(self, name: str) -> ObjectFile:
+        return self.substitutes.get(name) or extensions.extension(name)
 
     def ifup(self, name: str, address: str, netmask: str) -> int:
         """Bring an interface up with its address, now and after a recovery; returns the driver's result."""

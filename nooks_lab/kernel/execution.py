@@ -69,6 +69,7 @@ class Execution:
         self._text, self._capacity, self._count = text, capacity, 0
         self.trace: Callable[[str, tuple[Any, ...], Any], None] | None = None
         self.report: Callable[[str], None] = lambda message: None
+        self.need_resched: Callable[[], bool] = lambda: False
         self._passes = 0
         self._idle_at = 0
         self._return = self._place("ret_to_kernel", bytes((_HLT,)), lambda gate: self._no_caller)
@@ -244,14 +245,14 @@ class Execution:
         raise Hang("an exception handler returned to kernel code that had failed")
 
     def idle(self, until: int) -> None:
-        """Run the idle loop, interrupts on, until ``until`` cycles have passed.
+        """Run the idle loop, interrupts on, until ``until`` cycles have passed or a task wants the CPU.
 
         Interrupt handlers run in it; whatever they raise comes out of here.
         """
         machine, cpu = self.machine, self.machine.cpu
         # A task that sleeps inside machine code meanwhile is not busy.
         self._idle_at = self._work()
-        while machine.clock.now < until:
+        while machine.clock.now < until and not self.need_resched():
             cpu.set("eflags", cpu.eflags | EFLAGS_IF)
             eip = self._idle
             esp = cpu.esp

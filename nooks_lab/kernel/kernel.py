@@ -12,7 +12,7 @@ from nooks_lab.kernel.execution import GATE_SIZE, Execution, Hang
 from nooks_lab.kernel.exports import Export, Signature, exports_of
 from nooks_lab.kernel.hooks import Hooks
 from nooks_lab.kernel.irq import NR_IRQS, Interrupts
-from nooks_lab.kernel.module import Module, ModuleError, ModuleInfo, Parameters
+from nooks_lab.kernel.module import InitFailed, Module, ModuleError, ModuleInfo, Parameters
 from nooks_lab.kernel.modules import Modules
 from nooks_lab.kernel.net.bottom_half import BottomHalves
 from nooks_lab.kernel.net.dev import NetDevices
@@ -143,6 +143,7 @@ class Kernel:
             self.execution.idle,
         )
         self.sched.jiffies = lambda: self.timers.jiffies
+        self.execution.need_resched = self.sched.need_resched
         desc = Array(types, self.layouts.typedefs["irq_desc_t"], symbols["irq_desc"], NR_IRQS)
         self.irq = Interrupts(
             types,
@@ -305,7 +306,7 @@ class Kernel:
         result = self.in_task("insmod", lambda: self.modules.init(module))
         if result:
             self.modules.unload(module)
-            raise ModuleError(f"module {name}: init_module returned error {-result}")
+            raise InitFailed(name, -result)
         return module
 
     def rmmod(self, name: str) -> None:

@@ -8,11 +8,11 @@
 
 /* private: the order of a free block while the page heads one in the buddy lists. */
 struct page {
-	struct list_head list;
-	unsigned long flags;
-	atomic_t count;
-	unsigned long private;
-	void *virtual;
+	struct list_head list;	/* the allocator's */
+	unsigned long flags;	/* bits PG_... */
+	atomic_t count;	/* who has it; 0 is free */
+	unsigned long private;	/* the order of a free block */
+	void *virtual;	/* its address */
 };
 
 #define PG_locked 0
