@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.devices.device import PciDevice
 from nooks_lab.machine.devices.e1000 import E1000
+from nooks_lab.machine.devices.es1371 import Es1371
+from nooks_lab.machine.devices.isa import IsaDevice
+from nooks_lab.machine.devices.sb16 import Sb16
 
 MAC = bytes.fromhex("000e0c334455")
 """The station address of the first network card; an Intel prefix, and that of host B in the recorded traffic."""
@@ -14,7 +17,8 @@ LINK_CYCLES = CPU_HZ // 100
 """Auto-negotiation in 10 ms rather than a second, so that no demo waits for it."""
 
 _FIRST_DEVICE = 3
-_LINES = (11, 10, 9, 5)
+# Line 5 is the Sound Blaster's: an ISA card shares with nobody.
+_LINES = (11, 10, 9, 12)
 _MEMORY, _MEMORY_STEP = 0xFEBC0000, 0x20000
 _PORTS, _PORTS_STEP = 0xC000, 0x100
 
@@ -52,7 +56,7 @@ class Card:
 
     title: str
     kind: str
-    make: Callable[[str, Slot], PciDevice]
+    make: Callable[[str, Slot], PciDevice | IsaDevice]
 
 
 def _e1000(name: str, slot: Slot) -> PciDevice:
@@ -66,10 +70,22 @@ def _e1000(name: str, slot: Slot) -> PciDevice:
     )
 
 
-CARDS = {"e1000": Card("Intel 82540EM (PRO/1000 MT Desktop)", "network", _e1000)}
+def _sb16(name: str, slot: Slot) -> IsaDevice:  # noqa: ARG001 - jumpers say where an ISA card is, not its slot
+    return Sb16(name)
+
+
+def _es1371(name: str, slot: Slot) -> PciDevice:
+    return Es1371(name=name, device=slot.device, irq=slot.irq, base=slot.ports)
+
+
+CARDS = {
+    "e1000": Card("Intel 82540EM (PRO/1000 MT Desktop)", "network", _e1000),
+    "sb16": Card("Creative Sound Blaster 16", "sound", _sb16),
+    "es1371": Card("Ensoniq AudioPCI 97 (ES1371)", "sound", _es1371),
+}
 """Every card, by the name that ``--device`` and :func:`nooks_lab.boot` take."""
 
-CARD_OF = {"e1000": "e1000"}
+CARD_OF = {"e1000": "e1000", "sb": "sb16", "es1371": "es1371"}
 """Which card an extension drives; an extension that drives none is not in it."""
 
 

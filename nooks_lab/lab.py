@@ -11,6 +11,7 @@ from nooks_lab.kernel.kernel import Kernel
 from nooks_lab.kernel.module import Module, Parameters
 from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.devices.device import PciDevice
+from nooks_lab.machine.devices.isa import IsaDevice
 from nooks_lab.machine.machine import BLOCK_CLOCK_SOURCE, TLB_SOURCE, Machine
 from nooks_lab.machine.paging import Walker
 from nooks_lab.machine.peer import Peer
@@ -29,7 +30,7 @@ class Lab:
     ----------
     machine, kernel
         The PC and its kernel.
-    cards : dict of str to PciDevice
+    cards : dict of str to PciDevice or IsaDevice
         What the PC is fitted with, by the names that were given to :func:`boot`.
     peers, wires : dict
         For each network card, the station at the other end of its wire, and the wire.
@@ -39,7 +40,7 @@ class Lab:
 
     machine: Machine
     kernel: Kernel
-    cards: dict[str, PciDevice] = field(default_factory=dict)
+    cards: dict[str, PciDevice | IsaDevice] = field(default_factory=dict)
     peers: dict[str, Peer] = field(default_factory=dict)
     wires: dict[str, Wire] = field(default_factory=dict)
     nooks: Nooks | None = None
@@ -47,7 +48,7 @@ class Lab:
     @property
     def nic(self) -> PciDevice:
         """The first network card; LookupError when the PC has none."""
-        return self.cards[self._first_network_card()]
+        return cast(PciDevice, self.cards[self._first_network_card()])
 
     @property
     def peer(self) -> Peer:
@@ -177,7 +178,7 @@ def boot(
         raise ValueError(f"a PC takes one card of a kind, not {', '.join(devices)}")
     slots = [cards.slot(position, mac) for position in range(len(devices))]
     machine = make_machine(walker)
-    fitted: dict[str, PciDevice] = {}
+    fitted: dict[str, PciDevice | IsaDevice] = {}
     peers: dict[str, Peer] = {}
     wires: dict[str, Wire] = {}
     for name, kind, slot in zip(devices, kinds, slots, strict=True):

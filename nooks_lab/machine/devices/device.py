@@ -4,14 +4,14 @@ import copy
 from abc import ABC, abstractmethod
 from typing import Any
 
-from nooks_lab.machine.bus import Bus, MmioRegion
+from nooks_lab.machine.bus import Bus, IoRegion, MmioRegion
 from nooks_lab.machine.clock import Clock
 from nooks_lab.machine.interrupts import InterruptController
 from nooks_lab.machine.pci import COMMAND_MASTER, PciBus, PciFunction
 
 
 class PciDevice(ABC):
-    """A PCI device with memory-mapped registers.
+    """A PCI device with registers in memory or in I/O space.
 
     Everything a snapshot must keep lies in ``state``, a dataclass of plain values.
 
@@ -38,7 +38,9 @@ class PciDevice(ABC):
         pci.add(self.function)
         clock.parts[self.name] = self
         for index, bar in enumerate(self.function.bars):
-            if not bar.io:
+            if bar.io:
+                bus.add_ports(IoRegion(bar.base, self, index), *range(bar.base, bar.base + bar.size))
+            else:
                 bus.add_region(MmioRegion(bar.base, bar.size, self, index))
 
     def set_interrupt(self, asserted: bool) -> None:
@@ -59,6 +61,13 @@ class PciDevice(ABC):
     @abstractmethod
     def mmio_write(self, bar: int, offset: int, size: int, value: int) -> None:
         """Take what the CPU writes at ``offset`` of a region."""
+
+    def io_read(self, bar: int, offset: int, size: int) -> int:  # noqa: ARG002
+        """Return what the CPU reads at ``offset`` of a region of I/O ports."""
+        return (1 << 8 * size) - 1
+
+    def io_write(self, bar: int, offset: int, size: int, value: int) -> None:  # noqa: ARG002, B027
+        """Take what the CPU writes at ``offset`` of a region of I/O ports."""
 
     def save(self) -> tuple[Any, bytes]:
         """Return the device's state and its configuration space."""
