@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.devices.device import PciDevice
+from nooks_lab.machine.devices.disk import Disk
 from nooks_lab.machine.devices.e1000 import E1000
 from nooks_lab.machine.devices.es1371 import Es1371
 from nooks_lab.machine.devices.isa import IsaDevice
@@ -78,10 +79,19 @@ def _es1371(name: str, slot: Slot) -> PciDevice:
     return Es1371(name=name, device=slot.device, irq=slot.irq, base=slot.ports)
 
 
+DISK_BYTES = 8 << 20
+"""The disk that a PC has when nobody gives it one: blank."""
+
+
+def _disk(name: str, slot: Slot) -> PciDevice:
+    return Disk(name, slot.device, slot.ports, bytes(DISK_BYTES))
+
+
 CARDS = {
     "e1000": Card("Intel 82540EM (PRO/1000 MT Desktop)", "network", _e1000),
     "sb16": Card("Creative Sound Blaster 16", "sound", _sb16),
     "es1371": Card("Ensoniq AudioPCI 97 (ES1371)", "sound", _es1371),
+    "disk": Card("ATA disk on an Intel 82371AB (PIIX4)", "disk", _disk),
 }
 """Every card, by the name that ``--device`` and :func:`nooks_lab.boot` take."""
 
