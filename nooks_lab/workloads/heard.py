@@ -79,16 +79,22 @@ def listen(tune: bytes, sample_format: SampleFormat, rate: int, pieces: Iterable
             heard.passages.append((place, place + same))
             at, place = at + same, place + same
             continue
-        found = _find(tune, played[at : at + _NEEDLE], sample_format.frame_bytes)
+        needle = played[at : at + _NEEDLE]
+        found = None if _is_silence(needle, sample_format) else _find(tune, needle, sample_format.frame_bytes)
         if found is not None:
             place = found
-        elif played.startswith(sample_format.silence, at):
+            continue
+        if played.startswith(sample_format.silence, at):
             heard.silent += sample_format.frame_bytes
-            at += sample_format.frame_bytes
         else:
             heard.foreign += sample_format.frame_bytes
-            at += sample_format.frame_bytes
+        at += sample_format.frame_bytes
     return heard
+
+
+def _is_silence(data: bytes, sample_format: SampleFormat) -> bool:
+    frames = len(data) // sample_format.frame_bytes
+    return data == sample_format.silence * frames
 
 
 def _common(first: bytes, i: int, second: bytes, j: int) -> int:
