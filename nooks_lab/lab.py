@@ -11,8 +11,8 @@ from nooks_lab.kernel.kernel import Kernel
 from nooks_lab.kernel.module import Module, Parameters
 from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.devices.device import PciDevice
-from nooks_lab.machine.devices.isa import IsaDevice
 from nooks_lab.machine.devices.disk import Disk
+from nooks_lab.machine.devices.isa import IsaDevice
 from nooks_lab.machine.machine import BLOCK_CLOCK_SOURCE, TLB_SOURCE, Machine
 from nooks_lab.machine.paging import Walker
 from nooks_lab.machine.peer import Peer

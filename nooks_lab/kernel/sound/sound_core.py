@@ -65,7 +65,9 @@ class SoundCore:
             return -ENOMEM
         unit = self._types.view("sound_unit", new)
         unit.unit_minor, unit.unit_fops = minor, fops
-        unit.name = b"sound/" + _NAMES.get(kind, b"unknown") + (b"%d" % (minor // STEP) if minor >= STEP else b"")
+        unit.name = (
+            b"sound/" + _NAMES.get(kind, b"unknown") + (b"%d" % (minor // STEP) if minor >= STEP else b"")
+        )
         link = self._chains + 4 * kind
         for before in self._chain(kind):
             if before.unit_minor > minor:

@@ -66,7 +66,7 @@ class PciDevice(ABC):
         """Return what the CPU reads at ``offset`` of a region of I/O ports."""
         return (1 << 8 * size) - 1
 
-    def io_write(self, bar: int, offset: int, size: int, value: int) -> None:  # noqa: ARG002, B027
+    def io_write(self, bar: int, offset: int, size: int, value: int) -> None:  # noqa: B027
         """Take what the CPU writes at ``offset`` of a region of I/O ports."""
 
     def save(self) -> tuple[Any, bytes]:
