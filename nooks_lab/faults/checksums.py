@@ -21,13 +21,16 @@ CHANGING = frozenset(
         # Heads of lists whose members come and go.
         "dev_base",
         "free_area",
+        "dma_chan_busy",
         "inet_ifaddr_list",
         "iomem_resource",
+        "ioport_resource",
         "irq_desc",
         "malloc_sizes",
         "module_list",
         "pci_drivers",
         "softnet_data",
+        "sound_chains",
         "timer_list_head",
         "vmlist",
         # The first task, and with it a kernel stack.

@@ -71,7 +71,6 @@ class Player:
         with self.kernel.device_files.process():
             while not self._play_once():
                 self.errors += 1
-                self.at = max(0, self.at - self.ring)
                 if not self._wait_for_device():
                     self.gave_up = True
                     return
@@ -100,6 +99,7 @@ class Player:
                 self.at += taken
             self._ioctl(file, "SNDCTL_DSP_SYNC")
         except SoundError:
+            self.at = max(0, self.at - self.ring)
             return False
         finally:
             files.close(file)

@@ -162,7 +162,7 @@ class DeviceFiles:
 
     @contextmanager
     def process(self) -> Iterator[None]:
-        """Within, what the process opens and does not close is closed at its end, as by ``do_exit``, however it ends."""
+        """Within, what the process leaves open is closed at its end, as by ``do_exit``, however it ends."""
         pid = self._current_pid()
         files = self._opened[pid] = []
         try:

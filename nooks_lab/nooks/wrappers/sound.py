@@ -41,10 +41,9 @@ def _register(nooks: "Nooks", domain: Domain, function: str, fops: int, number: 
     operations.owner = own.owner
     for member in OPERATIONS:
         if getattr(own, member):
-            setattr(operations, member, nooks.object_entry_point(f"file_operations.{member}", version))
+            setattr(operations, member, nooks.entry_point(f"file_operations.{member}"))
     unit = int(nooks.kernel_function(function)(version, number))
     if unit < 0:
-        nooks.release_entry_points(version)
         kernel.slab.free(version)
         return unit
     nooks.tracker.add(domain, "sound device", version, fops, unit)
@@ -123,8 +122,10 @@ def _file_copy(nooks: "Nooks") -> StructCopy:
     return StructCopy(kernel.types, kernel.memory, kernel.machine.clock, "file", FILE_WRITABLE, FILE_PRIVATE)
 
 
-def _device(nooks: "Nooks", fops: int) -> tuple[Domain, TrackedObject] | None:
-    held_by = nooks.tracker.by_kernel("sound device", fops)
+def _device(nooks: "Nooks", file: int) -> tuple[Domain, TrackedObject] | None:
+    """Return the device that a file is open on, and whose it is; None when its driver has failed."""
+    fops = nooks.kernel.device_files.view(file).f_op
+    held_by = nooks.tracker.by_kernel("sound device", fops) if fops else None
     return None if held_by is None or held_by[0].failed else held_by
 
 
@@ -133,9 +134,9 @@ def _lent_inode(nooks: "Nooks", domain: Domain, inode: int) -> AbstractContextMa
 
 
 @extension_wrapper("file_operations.open", "int (*)(struct inode *, struct file *)")
-def open_(nooks: "Nooks", fops: int, inode: int, file: int) -> int:
+def open_(nooks: "Nooks", inode: int, file: int) -> int:
     """Open a device; from now on the driver has a version of the file, unless it refuses."""
-    held_by = _device(nooks, fops)
+    held_by = _device(nooks, file)
     if held_by is None:
         return -EIO
     domain, device = held_by
@@ -143,7 +144,7 @@ def open_(nooks: "Nooks", fops: int, inode: int, file: int) -> int:
     version = domain.heap.zalloc(copy.size)
     if not version:
         return -ENOMEM
-    tracked = nooks.tracker.add(domain, "device file", file, version, fops)
+    tracked = nooks.tracker.add(domain, "device file", file, version, device.kernel)
     copy.to_extension(file, version)
     nooks.kernel.device_files.view(version).f_op = device.extension
     function = nooks.kernel.types.view("file_operations", device.extension).open
@@ -158,7 +159,7 @@ def open_(nooks: "Nooks", fops: int, inode: int, file: int) -> int:
     return result
 
 
-def _call_file(nooks: "Nooks", fops: int, file: int, operation: str, inode: int, *arguments: int) -> int:
+def _call_file(nooks: "Nooks", file: int, operation: str, inode: int, *arguments: int) -> int:
     """Call a function on an open file; the versions are kept in step.
 
     Parameters
@@ -166,7 +167,7 @@ def _call_file(nooks: "Nooks", fops: int, file: int, operation: str, inode: int,
     inode : int
         The file's inode when the function takes it first; 0 when it does not.
     """
-    held_by = _device(nooks, fops)
+    held_by = _device(nooks, file)
     tracked = None if held_by is None else nooks.tracker.by_kernel("device file", file)
     if held_by is None or tracked is None or tracked[0] is not held_by[0]:
         return -EIO
@@ -187,27 +188,27 @@ def _call_file(nooks: "Nooks", fops: int, file: int, operation: str, inode: int,
 
 
 @extension_wrapper("file_operations.write", "int (*)(struct file *, char *, unsigned int, long long *)")
-def write(nooks: "Nooks", fops: int, file: int, buf: int, count: int, ppos: int) -> int:
+def write(nooks: "Nooks", file: int, buf: int, count: int, ppos: int) -> int:
     """Write from user memory, which the driver reaches by ``copy_from_user``; the position is in its version."""
     tracked = nooks.tracker.by_kernel("device file", file)
     if tracked is None or ppos != nooks.kernel.device_files.view(file).offset_of("f_pos"):
         return -EIO
     position = nooks.kernel.device_files.view(tracked[1].extension).offset_of("f_pos")
-    return _call_file(nooks, fops, file, "write", 0, buf, count, position)
+    return _call_file(nooks, file, "write", 0, buf, count, position)
 
 
 @extension_wrapper(
     "file_operations.ioctl", "int (*)(struct inode *, struct file *, unsigned int, unsigned long)"
 )
-def ioctl(nooks: "Nooks", fops: int, inode: int, file: int, cmd: int, arg: int) -> int:
+def ioctl(nooks: "Nooks", inode: int, file: int, cmd: int, arg: int) -> int:
     """Control a device; where the argument points is the user's business."""
-    return _call_file(nooks, fops, file, "ioctl", inode, cmd, arg)
+    return _call_file(nooks, file, "ioctl", inode, cmd, arg)
 
 
 @extension_wrapper("file_operations.release", "int (*)(struct inode *, struct file *)")
-def release(nooks: "Nooks", fops: int, inode: int, file: int) -> int:
+def release(nooks: "Nooks", inode: int, file: int) -> int:
     """Close a file: the driver's version ends with the call."""
-    result = _call_file(nooks, fops, file, "release", inode)
+    result = _call_file(nooks, file, "release", inode)
     held_by = nooks.tracker.by_kernel("device file", file)
     if held_by is not None and not held_by[0].failed:
         domain, tracked = held_by

@@ -28,7 +28,6 @@ def drop_device(nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> Non
         if file.type == "device file" and file.detail[0] == tracked.kernel:
             nooks.tracker.remove(file)
             _revoke(nooks, domain, file)
-    nooks.release_entry_points(tracked.kernel)
     nooks.kernel.slab.free(tracked.kernel)
 
 
