@@ -27,33 +27,6 @@ class PortDevice(Protocol):
         """Take what ``out`` writes to the port."""
 
 
-class IoDevice(Protocol):
-    """A device with registers in I/O space, in regions that the firmware places."""
-
-    def io_read(self, bar: int, offset: int, size: int) -> int:
-        """Return the register value at ``offset`` bytes into region ``bar``."""
-
-    def io_write(self, bar: int, offset: int, size: int, value: int) -> None:
-        """Write a register."""
-
-
-@dataclass(frozen=True)
-class IoRegion:
-    """I/O ports from ``base`` that belong to region ``bar`` of a device."""
-
-    base: int
-    device: IoDevice
-    bar: int
-
-    def port_read(self, port: int, size: int) -> int:
-        """Return what the device has there."""
-        return self.device.io_read(self.bar, port - self.base, size)
-
-    def port_write(self, port: int, size: int, value: int) -> None:
-        """Pass on what is written there."""
-        self.device.io_write(self.bar, port - self.base, size, value)
-
-
 @dataclass(frozen=True)
 class MmioRegion:
     """Physical addresses ``base`` to ``base + size`` that belong to region ``bar`` of a device."""
@@ -98,9 +71,16 @@ class Bus:
         self.regions.append(region)
 
     def add_ports(self, device: PortDevice, *ports: int) -> None:
-        """Let a device answer the given I/O ports."""
+        """Let a device answer the given I/O ports.
+
+        Raises
+        ------
+        ValueError
+            When another one answers one of them already.
+        """
         for port in ports:
-            self.ports[port] = device
+            if self.ports.setdefault(port, device) is not device:
+                raise ValueError(f"I/O port {port:#x} is taken")
 
     def mmio_read(self, address: int, size: int) -> int:
         """Read a physical address outside RAM."""

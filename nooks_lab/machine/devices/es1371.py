@@ -8,6 +8,7 @@ Source: Ensoniq, AudioPCI 97 (ES1371) specification.
 """
 
 import dataclasses
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.devices import ac97
 from nooks_lab.machine.devices import es1371_registers as reg
 from nooks_lab.machine.devices.dac import BURST_CYCLES, Output, Played, SampleFormat
-from nooks_lab.machine.devices.device import PciDevice
+from nooks_lab.machine.devices.device import MasterAbort, PciDevice
 from nooks_lab.machine.pci import BaseAddress, PciFunction
 
 VENDOR_ID = 0x1274
@@ -124,13 +125,6 @@ class Es1371(PciDevice):
         return self.state.channels[reg.DAC2].output.record.pieces
 
     # Registers
-
-    def mmio_read(self, bar: int, offset: int, size: int) -> int:  # noqa: ARG002
-        """It has no registers in memory."""
-        return (1 << 8 * size) - 1
-
-    def mmio_write(self, bar: int, offset: int, size: int, value: int) -> None:
-        """It has no registers in memory."""
 
     def io_read(self, bar: int, offset: int, size: int) -> int:  # noqa: ARG002
         """Return a register, or part of one."""
@@ -346,13 +340,17 @@ class Es1371(PciDevice):
     def _load(self, channel: ChannelState, size: int) -> bytes:
         parts = []
         for address, length in self._spans(channel, size):
-            parts.append(self.bus.dma_read(address, length))
+            try:
+                parts.append(self.dma_read(address, length))
+            except MasterAbort:
+                parts.append(b"\xff" * length)
         return b"".join(parts)
 
     def _store(self, channel: ChannelState, data: bytes) -> None:
         done = 0
         for address, length in self._spans(channel, len(data)):
-            self.bus.dma_write(address, data[done : done + length])
+            with suppress(MasterAbort):
+                self.dma_write(address, data[done : done + length])
             done += length
 
     def _spans(self, channel: ChannelState, size: int) -> list[tuple[int, int]]:
