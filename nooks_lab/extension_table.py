@@ -11,6 +11,8 @@ from nooks_lab.cards import CARD_OF, CARDS
 from nooks_lab.nooks.wrappers.sharing import Sharing, WrapperUse, sharing, use_of
 from nooks_lab.replay import ADDRESS, DEVICE, NETMASK
 from nooks_lab.source_lines import c_lines
+from nooks_lab.workloads.play_tune import PlayTune
+from nooks_lab.workloads.tune import Tune
 
 _NOOKS = re.compile(r"\bnooks_\w|\bCONFIG_NOOKS")
 
@@ -78,8 +80,11 @@ def _use(name: str) -> WrapperUse:
     with nl.boot(nooks=True, devices=(CARD_OF[name],)) as lab:
         assert lab.nooks is not None
         module = lab.insmod(name)
-        lab.ifup(DEVICE, ADDRESS, NETMASK)
-        lab.run(0.05)
+        if extensions.CLASSES[name] == "sound":
+            PlayTune(name, Tune(seconds=0.1)).run(lab)
+        else:
+            lab.ifup(DEVICE, ADDRESS, NETMASK)
+            lab.run(0.05)
         return use_of(lab.nooks, module, extensions.CLASSES[name])
 
 

@@ -203,7 +203,7 @@ def boot(
             cast(Disk, fitted[name]).insert(disk)
         if kind.kind == "network":
             peers[name] = Peer(f"peer of {name}", machine.clock)
-            wires[name] = Wire(cast(Station, fitted[name]), peers[name])
+            wires[name] = Wire(cast(Station, fitted[name]), peers[name], bits_per_second=kind.bits_per_second)
     kernel = Kernel(machine)
     manager = Nooks(kernel, policy, log_only=log_only) if nooks else None
     return Lab(machine, kernel, fitted, peers, wires, manager)

@@ -111,6 +111,7 @@ class Cpu:
         library = ctypes.CDLL(str(block_clock))
         block = self.clock.block
         block.stop = _address_of(uclib.uc_emu_stop)
+        block.read_register = _address_of(uclib.uc_reg_read)
         self._decode = DECODE(self._count_instructions)
         block.decode = self._decode
         self._add_hook(uc_const.UC_HOOK_BLOCK, library.on_block, ctypes.byref(block))
@@ -323,7 +324,7 @@ class Cpu:
             self._write_registers()
         block, tlb, values = self.clock.block, self.tlb.block, self._values
         limit = block.now + _SLICE
-        block.deadline = deadline if deadline < limit else limit
+        self.clock.stop_at(deadline if deadline < limit else limit)
         block.last_size = 0
         self.exception = None
         tlb.fault_access = 0

@@ -71,7 +71,7 @@ class Machine:
         self.memory = PhysicalMemory(ram_size)
         self.clock = Clock()
         self.bus = Bus(self.memory, self.clock)
-        self.pic = InterruptController()
+        self.pic = InterruptController(self.clock.set_intr)
         self.pci = PciBus()
         self.dma = DmaController(self.bus)
         self.timer = IntervalTimer(self.clock, self.pic)

@@ -1,10 +1,10 @@
-"""A Gigabit wire between two stations, on one clock or on two that are kept in step."""
+"""A wire between two stations, on one clock or on two that are kept in step."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
 from nooks_lab.machine.clock import CPU_HZ, Clock
-from nooks_lab.machine.ethernet import SHORTEST_FRAME, arrival_cycles
+from nooks_lab.machine.ethernet import GIGABIT, SHORTEST_FRAME, arrival_cycles
 
 LATENCY = CPU_HZ // 1_000_000
 """One microsecond: a cable of 200 metres."""
@@ -37,8 +37,9 @@ class Runner(Protocol):
 class WireEnd:
     """One end of a wire, held by the station ``near``; what it sends arrives at ``far``."""
 
-    def __init__(self, near: Station, far: Station, latency: int) -> None:
+    def __init__(self, near: Station, far: Station, latency: int, bits_per_second: int = GIGABIT) -> None:
         self.near, self.far, self.latency = near, far, latency
+        self.bits_per_second = bits_per_second
 
     def send(self, frame: bytes, departs: int | None = None) -> None:
         """Put a frame on the line.
@@ -54,12 +55,12 @@ class WireEnd:
             Cycle at which the first bit leaves; now, when it is not given.
         """
         first_bit = self.near.clock.now if departs is None else departs
-        arrives = first_bit + arrival_cycles(len(frame)) + self.latency
+        arrives = first_bit + arrival_cycles(len(frame), self.bits_per_second) + self.latency
         self.far.clock.at(arrives, self.far.name, "receive", frame)
 
 
 class Wire:
-    """A full-duplex Gigabit link; making it plugs it into both stations.
+    """A full-duplex link; making it plugs it into both stations.
 
     Parameters
     ----------
@@ -67,19 +68,24 @@ class Wire:
         The stations at its ends.
     latency : int
         Propagation time in CPU cycles; positive.
+    bits_per_second : int
+        The speed that the stations at its ends have agreed on.
     """
 
-    def __init__(self, first: Station, second: Station, latency: int = LATENCY) -> None:
+    def __init__(
+        self, first: Station, second: Station, latency: int = LATENCY, bits_per_second: int = GIGABIT
+    ) -> None:
         if latency <= 0:
             raise ValueError(f"the wire's latency {latency} is not a positive number of cycles")
         self.latency = latency
-        first.connect(WireEnd(first, second, latency))
-        second.connect(WireEnd(second, first, latency))
+        self.bits_per_second = bits_per_second
+        first.connect(WireEnd(first, second, latency, bits_per_second))
+        second.connect(WireEnd(second, first, latency, bits_per_second))
 
     @property
     def lookahead(self) -> int:
         """Cycles for which nothing that one station starts to send can reach the other."""
-        return self.latency + arrival_cycles(SHORTEST_FRAME)
+        return self.latency + arrival_cycles(SHORTEST_FRAME, self.bits_per_second)
 
 
 def run_joined(runners: Sequence[Runner], until: int, lookahead: int) -> None:

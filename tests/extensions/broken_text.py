@@ -1,23 +1,37 @@
-"""A driver whose text breaks while it plays: the first instruction of a function becomes ``ud2``."""
+"""An extension whose machine code breaks at a seeded place while it runs: an instruction becomes ``ud2``."""
 
-from nooks_lab.kernel.kernel import Kernel
+import random
 
-_FUNCTIONS = {
-    "sb": ("sb_interrupt", "sb_write", "sb_start", "sb_update_ptr", "sb_ioctl", "sb_open"),
-    "es1371": ("es1371_interrupt", "es1371_write", "es1371_src_read", "es1371_ioctl", "es1371_open"),
-}
-_UD2 = b"\x0f\x0b"
+import capstone
+
+from nooks_lab.lab import Lab
+
+UD2 = b"\x0f\x0b"
 
 
-def targets(kernel: Kernel, extension: str) -> list[str]:
-    """Return those of the functions that the compiler has not put into their callers."""
-    image = kernel.modules.loaded[extension].image
+def instructions(lab: Lab, name: str) -> list[int]:
+    """The addresses of a loaded extension's instructions, but those shorter than the one that takes their place."""
+    image = lab.kernel.modules.loaded[name].image
     assert image is not None
-    return [name for name in _FUNCTIONS[extension] if name in image.symbols]
+    start, end = image.text
+    decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_32)
+    code = lab.kernel.memory.read(start, end - start)
+    return [
+        address
+        for address, size, mnemonic, _ in decoder.disasm_lite(code, start)
+        if size >= len(UD2) and mnemonic != "nop"
+    ]
 
 
-def break_function(kernel: Kernel, extension: str, name: str) -> None:
-    """Overwrite a function's first instruction."""
-    image = kernel.modules.loaded[extension].image
-    assert image is not None
-    kernel.memory.write(image.symbols[name], _UD2)
+def break_one(lab: Lab, name: str, dice: random.Random) -> tuple[int, bytes]:
+    """Overwrite one instruction; returns its address and what stood there."""
+    address = dice.choice(instructions(lab, name))
+    before = lab.kernel.memory.read(address, len(UD2))
+    lab.kernel.memory.write(address, UD2)
+    return address, before
+
+
+def mend(lab: Lab, name: str, address: int, before: bytes) -> None:
+    """Undo :func:`break_one` where nobody came by, unless the extension has been loaded anew."""
+    if lab.kernel.memory.read(address, len(UD2)) == UD2:
+        lab.kernel.memory.write(address, before)

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from broken_text import break_function, targets
+from broken_function import break_function, targets
 from oss import Sound
 
 import nooks_lab as nl
