@@ -28,6 +28,9 @@ from nooks_lab.kernel.resource import Resources
 from nooks_lab.kernel.sched import Scheduler, Thread
 from nooks_lab.kernel.slab import SlabAllocator
 from nooks_lab.kernel.softirq import SoftIrqs
+from nooks_lab.kernel.sound.device_file import DeviceFiles
+from nooks_lab.kernel.sound.dma import DmaChannels
+from nooks_lab.kernel.sound.sound_core import SoundCore
 from nooks_lab.kernel.structs import Array, Types
 from nooks_lab.kernel.symbols import SymbolTable
 from nooks_lab.kernel.timers import CYCLES_PER_JIFFY, Timers
@@ -173,6 +176,11 @@ class Kernel:
         self.user = UserMemory(memory, self.page_table, self.pages)
         self.resources = Resources(types, memory, self.slab)
         self.pci = Pci(types, memory, machine.pci, self.slab, self.pages, self.resources, symbols, call)
+        self.dma = DmaChannels(types, symbols["dma_chan_busy"])
+        self.sound = SoundCore(types, memory, self.slab, symbols["sound_chains"])
+        self.device_files = DeviceFiles(
+            types, self.slab, self.sound, call, machine.clock.advance, self.sched.current_pid
+        )
         self.skbs = SocketBuffers(types, memory, self.slab, self.pages)
         self.net = NetDevices(
             types, memory, self.slab, self.skbs, self.timers, self.softirqs, symbols, call, self.log
@@ -209,6 +217,8 @@ class Kernel:
             self.user,
             self.resources,
             self.pci,
+            self.dma,
+            self.sound,
             self.skbs,
             self.net,
             self.inet,
@@ -243,6 +253,7 @@ class Kernel:
         self.irq.boot()
         self.user.boot()
         self.pci.boot()
+        self.dma.boot()
         self.net.boot()
         self.net.watchdog = self.exported["dev_watchdog"]
         self.inet.boot(self.exported)

@@ -66,6 +66,9 @@ struct tcp_mib tcp_statistics;
 struct udp_mib udp_statistics;
 struct arp_mib arp_statistics;
 
+struct sound_unit *sound_chains[SOUND_STEP];
+struct dma_chan dma_chan_busy[MAX_DMA_CHANNELS];
+
 void *memcpy(void *dest, const void *src, size_t count)
 {
 	void *to = dest;

@@ -31,6 +31,7 @@
 #include <asm/ptrace.h>
 #include <asm/uaccess.h>
 #include "net/inet.h"
+#include "sound/sound.h"
 
 #define MAX_ORDER 10
 #define NR_IRQS 16

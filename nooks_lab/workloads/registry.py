@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from nooks_lab import extensions
 from nooks_lab.workloads.network import Network
+from nooks_lab.workloads.play_tune import PlayTune
+from nooks_lab.workloads.tune import Tune
 from nooks_lab.workloads.workload import Workload
 
 FULL_MESSAGES, FULL_PINGS = 32, 8
@@ -27,8 +29,8 @@ class Factories:
     brief: Callable[[int], Workload]
 
 
-OTHERS: dict[str, Factories] = {}
-"""For each extension that is no network driver."""
+BRIEF_TUNE = 0.5
+"""Seconds of a brief tune; the whole one takes a minute."""
 
 
 class NoWorkload(LookupError):  # noqa: N818 - the sentence is for the user
@@ -74,4 +76,9 @@ def _factories(extension: str) -> Factories | None:
             lambda seed: Network(extension, seed, FULL_MESSAGES, FULL_PINGS),
             lambda seed: Network(extension, seed),
         )
-    return OTHERS.get(extension)
+    if extensions.CLASSES.get(extension) == "sound":
+        return Factories(
+            lambda seed: PlayTune(extension, Tune(seed=seed)),
+            lambda seed: PlayTune(extension, Tune(BRIEF_TUNE, seed=seed)),
+        )
+    return None
