@@ -67,7 +67,11 @@ def take(lab: Lab) -> Census:
         timers=len(kernel.timers.pending()),
         irq_actions=tuple(len(kernel.irq.actions(irq)) for irq in range(NR_IRQS)),
         net_devices=tuple(device.name.decode() for device in kernel.net.devices()),
-        regions=tuple(kernel.resources.claimed(kernel.variable("iomem_resource"))),
+        regions=tuple(
+            region
+            for tree in ("iomem_resource", "ioport_resource")
+            for region in kernel.resources.claimed(kernel.variable(tree))
+        ),
         pci_drivers=len(kernel.pci.drivers()),
         modules=tuple(sorted(kernel.modules.loaded)),
         tasks=len(kernel.sched.threads),
