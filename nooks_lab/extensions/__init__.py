@@ -8,7 +8,7 @@ from nooks_lab.toolchain.elf import ObjectFile
 _HERE = Path(__file__).parent
 DEFINES = ("__KERNEL__", "MODULE")
 
-CLASSES = {"e1000": "network"}
+CLASSES = {"e1000": "network", "khttpd": "service"}
 """The paper's class of each extension (table 3)."""
 
 

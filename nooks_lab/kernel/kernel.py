@@ -12,13 +12,16 @@ from nooks_lab.kernel.execution import GATE_SIZE, Execution, Hang
 from nooks_lab.kernel.exports import Export, Signature, exports_of
 from nooks_lab.kernel.hooks import Hooks
 from nooks_lab.kernel.irq import NR_IRQS, Interrupts
+from nooks_lab.kernel.kthread import KernelThreads
 from nooks_lab.kernel.module import Module, ModuleError, ModuleInfo, Parameters
 from nooks_lab.kernel.modules import Modules
 from nooks_lab.kernel.net.bottom_half import BottomHalves
 from nooks_lab.kernel.net.dev import NetDevices
 from nooks_lab.kernel.net.inet import Inet
+from nooks_lab.kernel.net.inet_stream import InetStream
 from nooks_lab.kernel.net.parts import Parts
 from nooks_lab.kernel.net.skbuff import SocketBuffers
+from nooks_lab.kernel.net.socket import KernelSockets
 from nooks_lab.kernel.net.timer_bh import TimerBottomHalf
 from nooks_lab.kernel.page_alloc import PageAllocator
 from nooks_lab.kernel.page_table import PageTable, phys_to_virt
@@ -30,6 +33,8 @@ from nooks_lab.kernel.slab import SlabAllocator
 from nooks_lab.kernel.softirq import SoftIrqs
 from nooks_lab.kernel.structs import Array, Types
 from nooks_lab.kernel.symbols import SymbolTable
+from nooks_lab.kernel.sysctl import Sysctl
+from nooks_lab.kernel.time import TimeOfDay
 from nooks_lab.kernel.timers import CYCLES_PER_JIFFY, Timers
 from nooks_lab.kernel.traps import Panic, Traps
 from nooks_lab.kernel.uaccess import UserMemory
@@ -143,6 +148,9 @@ class Kernel:
             self.execution.idle,
         )
         self.sched.jiffies = lambda: self.timers.jiffies
+        self.sched.resting = self.execution.rested
+        self.time = TimeOfDay(types.view("timeval", symbols["xtime"]))
+        self.threads = KernelThreads(types, self.sched, self.execution)
         desc = Array(types, self.layouts.typedefs["irq_desc_t"], symbols["irq_desc"], NR_IRQS)
         self.irq = Interrupts(
             types,
@@ -152,7 +160,7 @@ class Kernel:
             desc,
             stat,
             call,
-            self.timers.tick,
+            self._tick,
             self.softirqs.do_softirq,
         )
         self.traps = Traps(
@@ -177,21 +185,28 @@ class Kernel:
             types, memory, self.slab, self.skbs, self.timers, self.softirqs, symbols, call, self.log
         )
         expired = symbols["inet_expired_timers"]
-        self.inet = Inet(
-            Parts(
-                types,
-                memory,
-                machine.clock,
-                self.slab,
-                self.skbs,
-                self.net,
-                self.timers,
-                self.sched,
-                BottomHalves(stat, self.softirqs),
-                TimerBottomHalf(types, memory, self.timers, self.softirqs, expired, call),
-                symbols,
-            )
+        parts = Parts(
+            types,
+            memory,
+            machine.clock,
+            self.slab,
+            self.skbs,
+            self.net,
+            self.timers,
+            self.sched,
+            BottomHalves(stat, self.softirqs),
+            TimerBottomHalf(types, memory, self.timers, self.softirqs, expired, call),
+            symbols,
         )
+        self.inet = Inet(parts)
+        self.inet_stream = InetStream(parts, self.inet.tcp, self.inet.routes, self.threads)
+        self.sockets = KernelSockets(parts, self.inet_stream, call)
+        self.sysctl = Sysctl(types, memory, self.slab, self.user, symbols["sysctl_table_headers"], call)
+
+    def _tick(self) -> None:
+        """The timer interrupt."""
+        self.time.tick()
+        self.timers.tick()
 
     def _export_functions(self) -> None:
         """Give every exported function its entry point; then the loader can bind to all of them."""
@@ -211,6 +226,10 @@ class Kernel:
             self.skbs,
             self.net,
             self.inet,
+            self.inet_stream,
+            self.sockets,
+            self.sysctl,
+            self.threads,
             self.traps,
         )
         self.modules = Modules(
@@ -245,6 +264,7 @@ class Kernel:
         self.net.boot()
         self.net.watchdog = self.exported["dev_watchdog"]
         self.inet.boot(self.exported)
+        self.inet_stream.boot(self.exported)
         self.symbols.add(None, *self.image.text, self.image.exported)
         names = {gate.name: address for address, gate in self.execution.gates.items()}
         self.symbols.add(None, min(self.execution.gates), max(self.execution.gates) + GATE_SIZE, names)

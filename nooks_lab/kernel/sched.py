@@ -59,6 +59,13 @@ class Scheduler:
         Runs the idle loop up to a cycle.
     schedule_timer : callable (delay in jiffies, callable) -> cancel
         Calls back after a delay, from the timer interrupt.
+
+    Attributes
+    ----------
+    init_task : int
+        Address of the idle task, which is every orphan's parent.
+    resting : callable
+        Told when a task gives up the CPU.
     """
 
     def __init__(
@@ -74,26 +81,27 @@ class Scheduler:
     ) -> None:
         self._types, self._machine, self._memory = types, machine, machine.linear
         self._pages, self._current, self._last_pid = pages, current, last_pid
-        self._init_task, self._irq_stat, self._idle = init_task, irq_stat, idle
+        self.init_task, self._irq_stat, self._idle = init_task, irq_stat, idle
         self.threads: dict[int, Thread] = {}
         self._boot = greenlet.getcurrent()
         self._timeouts: dict[int, int] = {}
         self._pid = types.offset("task_struct", "pid")
         self.jiffies: Callable[[], int] = lambda: 0
+        self.resting: Callable[[], None] = lambda: None
         self._unwinding: dict[int, Exception] = {}
 
     def boot(self) -> None:
         """Make the idle task: pid 0, on the boot stack."""
-        task = self._types.view("task_struct", self._init_task)
+        task = self._types.view("task_struct", self.init_task)
         self._fill(task, b"swapper", 0)
-        task.next_task = task.prev_task = self._init_task
-        self._memory.set_u32(self._current, self._init_task)
+        task.next_task = task.prev_task = self.init_task
+        self._memory.set_u32(self._current, self.init_task)
 
     def _fill(self, task: Any, name: bytes, pid: int) -> None:
         task.comm, task.pid, task.state, task.cap_effective = name, pid, TASK_RUNNING, 0xFFFFFFFF
         task.counter = 6
         init_list_head(self._memory, task.wait_chldexit.task_list.address)
-        task.p_pptr = self._init_task
+        task.p_pptr = self.init_task
 
     @property
     def current(self) -> Any:
@@ -135,7 +143,7 @@ class Scheduler:
         return thread
 
     def _link(self, task: Any) -> None:
-        init = self._types.view("task_struct", self._init_task)
+        init = self._types.view("task_struct", self.init_task)
         last = self._types.view("task_struct", init.prev_task)
         task.prev_task, task.next_task = last.address, init.address
         last.next_task = init.prev_task = task.address
@@ -232,6 +240,7 @@ class Scheduler:
         running = greenlet.getcurrent()
         if running is self._boot:
             return
+        self.resting()
         self._boot.switch()
         reason = self._unwinding.pop(self.current.pid, None)
         if reason is not None:

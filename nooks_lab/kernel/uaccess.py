@@ -1,5 +1,6 @@
 """User memory and copies to and from it (Linux 2.4 ``asm/uaccess.h``)."""
 
+from nooks_lab.kernel.errno import EFAULT
 from nooks_lab.kernel.exports import export
 from nooks_lab.kernel.page_alloc import PageAllocator
 from nooks_lab.kernel.page_table import PAGE_OFFSET, PageTable, virt_to_phys
@@ -33,6 +34,23 @@ class UserMemory:
         address, self._next = self._next, self._next + size
         self._memory.write(address, data)
         return address
+
+    def copy_out(self, to: int, data: bytes) -> int:
+        """Write bytes to user memory; 0, or EFAULT when it is none."""
+        try:
+            if to + len(data) > PAGE_OFFSET:
+                return EFAULT
+            self._memory.write(to, data)
+        except PageFault:
+            return EFAULT
+        return 0
+
+    def copy_in(self, source: int, size: int) -> bytes:
+        """Return bytes of user memory; none when it is none."""
+        try:
+            return self._memory.read(source, size) if source + size <= PAGE_OFFSET else b""
+        except PageFault:
+            return b""
 
     @export(cycles=200)
     def copy_to_user(self, to: int, from_: int, n: int) -> int:

@@ -17,6 +17,8 @@ pid_t last_pid;
 
 volatile unsigned long jiffies;
 struct list_head timer_list_head;
+volatile struct timeval xtime;
+struct timezone sys_tz;
 
 struct page *mem_map;
 unsigned long max_mapnr;
@@ -46,6 +48,9 @@ struct resource iomem_resource = { .name = "PCI mem", .start = 0, .end = 0xfffff
 struct net_device *dev_base;
 int dev_ifindex;
 struct softnet_data softnet_data;
+
+struct proto_ops inet_stream_ops;
+struct list_head sysctl_table_headers;
 
 struct in_ifaddr *inet_ifaddr_list;
 struct list_head arp_hash[NEIGH_HASH_SIZE];
