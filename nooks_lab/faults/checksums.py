@@ -11,6 +11,7 @@ CHANGING = frozenset(
     [
         # Counters and the log.
         "jiffies",
+        "xtime",
         "last_pid",
         "dev_ifindex",
         "ip_ident",
@@ -28,6 +29,7 @@ CHANGING = frozenset(
         "module_list",
         "pci_drivers",
         "softnet_data",
+        "sysctl_table_headers",
         "timer_list_head",
         "vmlist",
         # The first task, and with it a kernel stack.

@@ -72,12 +72,6 @@ struct slab {
 
 #define BUFCTL_END 0xffff
 
-/* At the top of a kernel thread's stack: what it was started with. */
-struct kthread_start {
-	int (*fn)(void *arg);
-	void *arg;
-};
-
 /* Kernel functions that only the kernel itself points to. */
 extern void dev_watchdog(unsigned long arg);
 

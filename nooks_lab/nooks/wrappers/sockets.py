@@ -209,65 +209,91 @@ def _message(nooks: "Nooks", domain: Domain, msg: int, function: str, check: Che
         version = kernel.types.view("msghdr", copy)
         version.msg_iov = copy + header_size
         version.msg_name = version.msg_control = 0
+    if not copy:
+        yield 0
+        return
     try:
-        yield copy
+        with nooks.tracker.call_object(domain, "msghdr", copy, msg):
+            yield copy
     finally:
-        if copy:
-            kernel.slab.free(copy)
+        kernel.slab.free(copy)
 
 
-def _declare_send(prototype: str, call: Callable[["Nooks", int, int, int], int]) -> None:
-    function = prototype.partition("(")[0].split()[-1]
+def _send(
+    nooks: "Nooks",
+    domain: Domain,
+    function: str,
+    sock: TrackedObject,
+    msg: int,
+    call: Callable[[int, int], int],
+) -> int:
+    def check(base: int, length: int) -> object:
+        return domain.read(base, length, function)
 
-    def body(nooks: "Nooks", domain: Domain, sock: TrackedObject, msg: int, size: int) -> int:
-        def check(base: int, length: int) -> object:
-            return domain.read(base, length, function)
-
-        with (
-            _in_step(nooks, domain, function, sock),
-            _message(nooks, domain, msg, function, check) as copy,
-        ):
-            return sleeping(nooks, lambda: call(nooks, sock.kernel, copy, size)) if copy else -ENOMEM
-
-    kernel_wrapper(prototype, sock=held("socket"), msg=Body("the vector that it names is checked with it"))(
-        body
-    )
+    with _in_step(nooks, domain, function, sock), _message(nooks, domain, msg, function, check) as copy:
+        return sleeping(nooks, lambda: call(sock.kernel, copy)) if copy else -ENOMEM
 
 
-def _declare_receive(prototype: str, call: Callable[["Nooks", int, int, int, int], int]) -> None:
-    function = prototype.partition("(")[0].split()[-1]
+def _receive(
+    nooks: "Nooks",
+    domain: Domain,
+    function: str,
+    sock: TrackedObject,
+    msg: int,
+    call: Callable[[int, int], int],
+) -> int:
+    def check(base: int, length: int) -> object:
+        return domain.check_writable(base, length, function)
 
-    def body(nooks: "Nooks", domain: Domain, sock: TrackedObject, msg: int, size: int, flags: int) -> int:
-        def check(base: int, length: int) -> object:
-            return domain.check_writable(base, length, function)
-
-        with (
-            _in_step(nooks, domain, function, sock),
-            _message(nooks, domain, msg, function, check) as copy,
-        ):
-            return sleeping(nooks, lambda: call(nooks, sock.kernel, copy, size, flags)) if copy else -ENOMEM
-
-    kernel_wrapper(prototype, sock=held("socket"), msg=Body("the vector that it names is checked with it"))(
-        body
-    )
+    with _in_step(nooks, domain, function, sock), _message(nooks, domain, msg, function, check) as copy:
+        return sleeping(nooks, lambda: call(sock.kernel, copy)) if copy else -ENOMEM
 
 
-_declare_send(
-    "int sock_sendmsg(struct socket *sock, struct msghdr *msg, int len)",
-    lambda nooks, *arguments: nooks.kernel.sockets.sock_sendmsg(*arguments),
+_MESSAGE = Body("it is the extension's, and the vector that it names is checked with it")
+
+
+@kernel_wrapper(
+    "int sock_sendmsg(struct socket *sock, struct msghdr *msg, int len)", sock=held("socket"), msg=_MESSAGE
 )
-_declare_send(
-    "int inet_sendmsg(struct socket *sock, struct msghdr *msg, int size)",
-    lambda nooks, *arguments: nooks.kernel.inet_stream.inet_sendmsg(*arguments),
+def sock_sendmsg(nooks: "Nooks", domain: Domain, sock: TrackedObject, msg: int, len: int) -> int:
+    """Send a message's data; that may sleep."""
+    send = nooks.kernel.sockets.sock_sendmsg
+    return _send(nooks, domain, "sock_sendmsg", sock, msg, lambda at, copy: send(at, copy, len))
+
+
+@kernel_wrapper(
+    "int inet_sendmsg(struct socket *sock, struct msghdr *msg, int size)", sock=held("socket"), msg=_MESSAGE
 )
-_declare_receive(
+def inet_sendmsg(nooks: "Nooks", domain: Domain, sock: TrackedObject, msg: int, size: int) -> int:
+    """As ``sock_sendmsg``, called through the socket's operations."""
+    send = nooks.kernel.inet_stream.inet_sendmsg
+    return _send(nooks, domain, "inet_sendmsg", sock, msg, lambda at, copy: send(at, copy, size))
+
+
+@kernel_wrapper(
     "int sock_recvmsg(struct socket *sock, struct msghdr *msg, int len, int flags)",
-    lambda nooks, *arguments: nooks.kernel.sockets.sock_recvmsg(*arguments),
+    sock=held("socket"),
+    msg=_MESSAGE,
 )
-_declare_receive(
+def sock_recvmsg(
+    nooks: "Nooks", domain: Domain, sock: TrackedObject, msg: int, len: int, flags: int
+) -> int:
+    """Receive into a message's buffers, which must be the extension's; that may sleep."""
+    receive = nooks.kernel.sockets.sock_recvmsg
+    return _receive(nooks, domain, "sock_recvmsg", sock, msg, lambda at, copy: receive(at, copy, len, flags))
+
+
+@kernel_wrapper(
     "int inet_recvmsg(struct socket *sock, struct msghdr *msg, int size, int flags)",
-    lambda nooks, *arguments: nooks.kernel.inet_stream.inet_recvmsg(*arguments),
+    sock=held("socket"),
+    msg=_MESSAGE,
 )
+def inet_recvmsg(
+    nooks: "Nooks", domain: Domain, sock: TrackedObject, msg: int, size: int, flags: int
+) -> int:
+    """As ``sock_recvmsg``, called through the socket's operations."""
+    receive = nooks.kernel.inet_stream.inet_recvmsg
+    return _receive(nooks, domain, "inet_recvmsg", sock, msg, lambda at, copy: receive(at, copy, size, flags))
 
 
 # The operations
@@ -336,21 +362,15 @@ def inet_getname(
         return nooks.kernel.inet_stream.inet_getname(sock.kernel, uaddr, uaddr_len, peer)
 
 
-def _declare_plain(prototype: str, call: Callable[["Nooks", int, int], int]) -> None:
-    function = prototype.partition("(")[0].split()[-1]
-
-    def body(nooks: "Nooks", domain: Domain, sock: TrackedObject, argument: int) -> int:
-        with _in_step(nooks, domain, function, sock):
-            return call(nooks, sock.kernel, argument)
-
-    kernel_wrapper(prototype, sock=held("socket"))(body)
+@kernel_wrapper("int inet_listen(struct socket *sock, int backlog)", sock=held("socket"))
+def inet_listen(nooks: "Nooks", domain: Domain, sock: TrackedObject, backlog: int) -> int:
+    """Take connections."""
+    with _in_step(nooks, domain, "inet_listen", sock):
+        return nooks.kernel.inet_stream.inet_listen(sock.kernel, backlog)
 
 
-_declare_plain(
-    "int inet_listen(struct socket *sock, int backlog)",
-    lambda nooks, *arguments: nooks.kernel.inet_stream.inet_listen(*arguments),
-)
-_declare_plain(
-    "int inet_shutdown(struct socket *sock, int how)",
-    lambda nooks, *arguments: nooks.kernel.inet_stream.inet_shutdown(*arguments),
-)
+@kernel_wrapper("int inet_shutdown(struct socket *sock, int how)", sock=held("socket"))
+def inet_shutdown(nooks: "Nooks", domain: Domain, sock: TrackedObject, how: int) -> int:
+    """End this half of the stream."""
+    with _in_step(nooks, domain, "inet_shutdown", sock):
+        return nooks.kernel.inet_stream.inet_shutdown(sock.kernel, how)

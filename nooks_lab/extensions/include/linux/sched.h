@@ -91,6 +91,12 @@ extern void daemonize(void);
 extern int kill_proc(pid_t pid, int sig, int priv);
 extern void flush_signals(struct task_struct *tsk);
 
+/* At the top of a kernel thread's stack: what it was started with. */
+struct kthread_start {
+	int (*fn)(void *arg);
+	void *arg;
+};
+
 /* These write the current task, so they are functions here (see linux/module.h). */
 extern void set_task_comm(struct task_struct *tsk, const char *name);	/* Nooks: a strcpy in Linux */
 
