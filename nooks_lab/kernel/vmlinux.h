@@ -34,6 +34,7 @@
 #include <asm/ptrace.h>
 #include <asm/uaccess.h>
 #include <net/inet_common.h>
+#include "fs/vfs.h"
 #include "net/inet.h"
 
 #define MAX_ORDER 10
