@@ -11,6 +11,7 @@ from nooks_lab.kernel import linker
 from nooks_lab.kernel.execution import GATE_SIZE, Execution, Hang
 from nooks_lab.kernel.exports import Export, Signature, exports_of
 from nooks_lab.kernel.fs.filesystems import FileSystems
+from nooks_lab.kernel.fs.filp import KernelFiles
 from nooks_lab.kernel.fs.parts import FsParts
 from nooks_lab.kernel.hooks import Hooks
 from nooks_lab.kernel.irq import NR_IRQS, Interrupts
@@ -228,6 +229,8 @@ class Kernel:
         self.inet = Inet(parts)
         self.inet_stream = InetStream(parts, self.inet.tcp, self.inet.routes, self.threads)
         self.sockets = KernelSockets(parts, self.inet_stream, call)
+        self.user.limit = self.threads.address_limit
+        self.kernel_files = KernelFiles(self.fs.parts, self.fs.files, self.fs.table, self.threads)
         self.sysctl = Sysctl(types, memory, self.slab, self.user, symbols["sysctl_table_headers"], call)
 
     def _export_functions(self) -> None:
@@ -252,6 +255,7 @@ class Kernel:
             self.sockets,
             self.sysctl,
             self.threads,
+            self.kernel_files,
             self.traps,
             self.semaphores,
             *self.fs.exporting,

@@ -67,6 +67,10 @@ class KernelThreads:
         """Say up to where the pointers may go that this task gives to system calls."""
         self._sched.current.addr_limit.seg = limit
 
+    def address_limit(self) -> int:
+        """Return up to where the pointers may go that the running task gives to system calls."""
+        return int(self._sched.current.addr_limit.seg) or USER_DS
+
     # Signals
 
     @export(cycles=300)

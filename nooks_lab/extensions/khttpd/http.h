@@ -344,6 +344,30 @@ static inline const char *http_reason(int status)
 	return "HTTP Version not supported";
 }
 
+/* What a file holds, by the end of its name. */
+static inline const char *http_media_type(const char *name)
+{
+	static const struct {
+		const char *ending;
+		const char *type;
+	} known[] = {
+		{ ".html", "text/html" }, { ".htm", "text/html" }, { ".txt", "text/plain" },
+		{ ".css", "text/css" }, { ".js", "text/javascript" }, { ".png", "image/png" },
+		{ ".gif", "image/gif" }, { ".jpg", "image/jpeg" }, { ".jpeg", "image/jpeg" },
+		{ ".svg", "image/svg+xml" },
+	};
+	const char *end = name + strlen(name);
+	unsigned int i;
+
+	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		unsigned int length = strlen(known[i].ending);
+
+		if (end - name > length && http_begins(end - length, end, known[i].ending))
+			return known[i].type;
+	}
+	return "application/octet-stream";
+}
+
 /* The page that says an error: <html><title>404 Not Found</title>404 Not Found</html>. */
 static inline char *http_put_error_page(char *to, int status)
 {

@@ -4,7 +4,7 @@
  * Each thread serves its own connections, all of them at once: it never waits
  * for one peer, but sleeps until any of them, or the listening socket, has
  * something to do. Pages come from a table in memory that users fill through
- * /proc/sys/net/khttpd/page.
+ * /proc/sys/net/khttpd/page, and from the files beneath the document root.
  *
  * RFC numbers: HTTP/1.0 is RFC 1945, HTTP/1.1 is RFC 2616.
  */
@@ -13,6 +13,7 @@
 #include <linux/kernel.h>
 #include <linux/errno.h>
 #include <linux/fcntl.h>
+#include <linux/fs.h>
 #include <linux/in.h>
 #include <linux/list.h>
 #include <linux/net.h>
@@ -39,6 +40,9 @@
 #define KHTTPD_DRAIN_TIME (2 * HZ)
 #define KHTTPD_DRAIN_SIZE 512
 #define KHTTPD_LARGEST_PAGE 61440
+/* What is read of a file at once. */
+#define KHTTPD_CHUNK 4096
+#define KHTTPD_MAX_PATH 512
 
 MODULE_AUTHOR("The Nooks Lab project");
 MODULE_DESCRIPTION("In-kernel web server");
@@ -49,6 +53,7 @@ static int threads = 2;
 static int maxconnect = 100;
 static int timeout = 5;
 static int logging;
+static char *docroot = "";
 
 MODULE_PARM(port, "i");
 MODULE_PARM_DESC(port, "TCP port to serve (1-65535)");
@@ -58,6 +63,8 @@ MODULE_PARM(maxconnect, "i");
 MODULE_PARM_DESC(maxconnect, "Connections that a thread serves at once");
 MODULE_PARM(timeout, "i");
 MODULE_PARM_DESC(timeout, "Seconds that a peer may be silent");
+MODULE_PARM(docroot, "s");
+MODULE_PARM_DESC(docroot, "Directory of the files to serve; none if empty");
 MODULE_PARM(logging, "i");
 MODULE_PARM_DESC(logging, "Log each request (0 or 1)");
 
@@ -88,7 +95,12 @@ struct khttpd_connection {
 	unsigned int received;
 	unsigned int head_length;
 	unsigned int sent;		/* of head and body together */
+	/* The body: a page in memory, or a file of which a chunk is here. */
+	unsigned int body_length;
 	struct khttpd_page *page;
+	struct file *file;
+	char *chunk;
+	unsigned int chunk_at, chunk_length;
 	struct http_request request;
 	char buffer[HTTP_MAX_REQUEST];
 	char head[HTTP_MAX_HEAD];
@@ -271,7 +283,6 @@ static ctl_table khttpd_root[] = {
 
 static void khttpd_answer(struct khttpd_connection *conn, int status)
 {
-	struct khttpd_page *page = status == HTTP_OK ? conn->page : NULL;
 	struct http_reply reply = {
 		.status = status,
 		.minor = conn->request.minor,
@@ -279,12 +290,20 @@ static void khttpd_answer(struct khttpd_connection *conn, int status)
 		.now = CURRENT_TIME,
 	};
 
-	if (page) {
-		reply.type = page->type;
-		reply.length = page->length;
-		reply.modified = page->modified;
+	if (status == HTTP_OK) {
+		reply.length = conn->body_length;
+		if (conn->page) {
+			reply.type = conn->page->type;
+			reply.modified = conn->page->modified;
+		} else {
+			reply.type = http_media_type(conn->request.name);
+			reply.modified = conn->file->f_dentry->d_inode->i_mtime;
+		}
+		if (conn->request.method == HTTP_HEAD)
+			conn->body_length = 0;
 		khttpd_stats.ok++;
 	} else {
+		conn->body_length = 0;
 		khttpd_stats.refused++;
 		/* Unread data would make the close a reset, and that could overtake the answer. */
 		conn->drain = 1;
@@ -301,20 +320,91 @@ static void khttpd_answer(struct khttpd_connection *conn, int status)
 	}
 }
 
+/* The file of a name beneath the document root; whoever asks must be anybody. */
+static int khttpd_open_file(struct khttpd_connection *conn)
+{
+	char path[KHTTPD_MAX_PATH];
+	unsigned int root = strlen(docroot);
+	struct inode *inode;
+	struct file *file;
+
+	if (!root || root + strlen(conn->request.name) >= sizeof(path))
+		return HTTP_NOT_FOUND;
+	memcpy(path, docroot, root);
+	strcpy(path + root, conn->request.name);
+	file = filp_open(path, O_RDONLY, 0);
+	if (IS_ERR(file))
+		return HTTP_NOT_FOUND;
+	inode = file->f_dentry->d_inode;
+	if (!S_ISREG(inode->i_mode) || !(inode->i_mode & S_IROTH) || inode->i_size > MAX_NON_LFS)
+		goto close;
+	conn->chunk = kmalloc(KHTTPD_CHUNK, GFP_KERNEL);
+	if (!conn->chunk)
+		goto close;
+	conn->file = file;
+	conn->body_length = inode->i_size;
+	return HTTP_OK;
+close:
+	filp_close(file, NULL);
+	return HTTP_NOT_FOUND;
+}
+
+/* A directory stands for the index.html in it. */
+static void khttpd_name_index(struct http_request *request)
+{
+	unsigned int length = strlen(request->name);
+
+	if (request->name[length - 1] == '/' && length + sizeof("index.html") <= HTTP_MAX_URI)
+		strcpy(request->name + length, "index.html");
+}
+
+static int khttpd_find(struct khttpd_connection *conn)
+{
+	conn->page = khttpd_find_page(conn->request.name);
+	if (!conn->page) {
+		khttpd_name_index(&conn->request);
+		conn->page = khttpd_find_page(conn->request.name);
+	}
+	if (!conn->page)
+		return khttpd_open_file(conn);
+	conn->page->users++;
+	conn->body_length = conn->page->length;
+	return HTTP_OK;
+}
+
 static void khttpd_serve(struct khttpd_connection *conn)
 {
 	int status = http_parse(conn->buffer, conn->received, &conn->request);
 
 	khttpd_stats.requests++;
 	if (status == HTTP_OK) {
-		conn->page = khttpd_find_page(conn->request.name);
-		if (conn->page)
-			conn->page->users++;
-		else
-			status = HTTP_NOT_FOUND;
 		conn->drain = conn->request.end < conn->received;
+		status = khttpd_find(conn);
 	}
 	khttpd_answer(conn, status);
+}
+
+/* Where the body goes on at a position; returns how much of it is there, or a negative number. */
+static int khttpd_body(struct khttpd_connection *conn, unsigned int at, char **data)
+{
+	int got;
+
+	if (conn->page) {
+		*data = conn->page->data + at;
+		return conn->body_length - at;
+	}
+	if (at < conn->chunk_at || at >= conn->chunk_at + conn->chunk_length) {
+		unsigned int left = conn->body_length - at;
+
+		got = kernel_read(conn->file, at, conn->chunk, left < KHTTPD_CHUNK ? left : KHTTPD_CHUNK);
+		/* A file that has become shorter cannot keep what the head has promised. */
+		if (got <= 0)
+			return -EIO;
+		conn->chunk_at = at;
+		conn->chunk_length = got;
+	}
+	*data = conn->chunk + (at - conn->chunk_at);
+	return conn->chunk_at + conn->chunk_length - at;
 }
 
 /* Connections: each step returns how much was done, or a negative number when the connection has ended. */
@@ -377,9 +467,8 @@ static int khttpd_send(struct khttpd_connection *conn)
 	struct sock *sk = conn->sock->sk;
 	struct iovec iov[2];
 	struct msghdr msg = { .msg_iov = iov, .msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL };
-	unsigned int body = conn->page && conn->request.method == HTTP_GET ? conn->page->length : 0;
-	unsigned int total = conn->head_length + body;
-	unsigned int done;
+	unsigned int total = conn->head_length + conn->body_length, size = 0;
+	char *data;
 	int sent;
 
 	if (sk->state != TCP_ESTABLISHED && sk->state != TCP_CLOSE_WAIT)
@@ -391,15 +480,21 @@ static int khttpd_send(struct khttpd_connection *conn)
 		return -ETIMEDOUT;
 	}
 	if (conn->sent < conn->head_length) {
+		size = conn->head_length - conn->sent;
 		iov[msg.msg_iovlen].iov_base = conn->head + conn->sent;
-		iov[msg.msg_iovlen++].iov_len = conn->head_length - conn->sent;
+		iov[msg.msg_iovlen++].iov_len = size;
 	}
-	if (body) {
-		done = conn->sent > conn->head_length ? conn->sent - conn->head_length : 0;
-		iov[msg.msg_iovlen].iov_base = conn->page->data + done;
-		iov[msg.msg_iovlen++].iov_len = body - done;
+	if (conn->body_length) {
+		unsigned int at = conn->sent > conn->head_length ? conn->sent - conn->head_length : 0;
+		int there = khttpd_body(conn, at, &data);
+
+		if (there < 0)
+			return there;
+		iov[msg.msg_iovlen].iov_base = data;
+		iov[msg.msg_iovlen++].iov_len = there;
+		size += there;
 	}
-	sent = sock_sendmsg(conn->sock, &msg, total - conn->sent);
+	sent = sock_sendmsg(conn->sock, &msg, size);
 	if (sent < 0)
 		return sent == -EAGAIN ? 0 : sent;
 	conn->sent += sent;
@@ -462,6 +557,10 @@ static void khttpd_close(struct khttpd_thread *me, struct khttpd_connection *con
 	sock_release(conn->sock);
 	if (conn->page)
 		khttpd_put_page(conn->page);
+	if (conn->file)
+		filp_close(conn->file, NULL);
+	if (conn->chunk)
+		kfree(conn->chunk);
 	kfree(conn);
 }
 
@@ -492,6 +591,9 @@ static int khttpd_accept(struct khttpd_thread *me)
 	conn->drain = 0;
 	conn->received = conn->sent = 0;
 	conn->page = NULL;
+	conn->file = NULL;
+	conn->chunk = NULL;
+	conn->chunk_at = conn->chunk_length = conn->body_length = 0;
 	conn->request.method = HTTP_GET;
 	conn->request.minor = 0;
 	conn->request.name[0] = '\0';

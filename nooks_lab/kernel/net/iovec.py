@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from nooks_lab.kernel.errno import EFAULT, EMSGSIZE
+from nooks_lab.kernel.kthread import USER_DS
 from nooks_lab.kernel.net.parts import Parts
 from nooks_lab.kernel.net.sock import SocketError
-from nooks_lab.kernel.page_table import PAGE_OFFSET
 
 UIO_MAXIOV = 1024
 
@@ -34,7 +34,7 @@ class Messages:
         count = header.msg_iovlen
         if count > UIO_MAXIOV:
             raise SocketError(EMSGSIZE, f"{count} buffers are more than a message can have")
-        limit = self._sched.current.addr_limit.seg or PAGE_OFFSET
+        limit = self._sched.current.addr_limit.seg or USER_DS
         for index in range(count):
             entry = self._types.view("iovec", header.msg_iov + index * self._entry)
             base, length = entry.iov_base, entry.iov_len

@@ -44,7 +44,7 @@ def _check_table(nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> It
 
 register(
     ObjectType(
-        62,
+        17,
         "sysctl table",
         Lifetime.EXPLICIT,
         Transfer.COPY,
@@ -53,7 +53,7 @@ register(
         struct="ctl_table",
     ),
     ObjectType(
-        63,
+        18,
         "sysctl header",
         Lifetime.EXPLICIT,
         Transfer.HANDLE,

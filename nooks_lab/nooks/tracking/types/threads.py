@@ -34,7 +34,7 @@ def _check_thread(nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> I
 register(
     # Recovery unwinds a thread before it releases anything; one that has not run yet finds no record, and ends.
     ObjectType(
-        61,
+        38,
         "kernel thread",
         Lifetime.EXPLICIT,
         Transfer.HANDLE,
