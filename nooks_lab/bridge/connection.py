@@ -57,6 +57,8 @@ class Connection:
 
     Attributes
     ----------
+    limit : int
+        Bytes that may wait here to be read; the other end is told what is left of it.
     error : str
         What ended the connection too early; empty while nothing did.
     open, ended, closed : bool
@@ -80,6 +82,7 @@ class Connection:
         self._rto, self._tries, self._deadline = RTO, 0, 0
         self._duplicates = 0
         self.rcv_nxt = 0
+        self.limit = WINDOW
         self._received = bytearray()
         self._early: dict[int, tuple[bytes, bool]] = {}
         self._ending = self._fin_sent = False
@@ -107,10 +110,10 @@ class Connection:
 
     def read(self, size: int = WINDOW) -> bytes:
         """Take at most ``size`` bytes of what has arrived; none may mean none yet, or the end (``ended``)."""
-        narrow = self.window < 2 * MSS
+        narrow = self.window < min(2 * MSS, self.limit)
         data = bytes(self._received[:size])
         del self._received[:size]
-        if narrow and self.window >= 2 * MSS and self.open and not self.closed:
+        if narrow and self.window >= min(2 * MSS, self.limit) and self.open and not self.closed:
             self._acknowledge()
         return data
 
@@ -128,7 +131,7 @@ class Connection:
     @property
     def window(self) -> int:
         """What the other end may send."""
-        return max(0, WINDOW - len(self._received))
+        return max(0, self.limit - len(self._received))
 
     # Sending
 
