@@ -28,8 +28,8 @@ _PATIENCE = 20 * CPU_HZ
 """Cycles after which an attempt has failed."""
 _STEP = 0.0005
 """Simulated seconds between two looks at the clients."""
-_CLOSING_SECONDS = 2.1
-"""After the last page: connections are forgotten after one second."""
+_CLOSING_STEP, _CLOSING_CYCLES = 0.05, 21 * CPU_HZ // 10
+"""After the last connection: the PC remembers one for a second, this end for two."""
 
 
 @dataclass(frozen=True)
@@ -157,13 +157,23 @@ class WebLoad:
                 else:
                     wrong.append(f"{client.request.method} {client.request.name}: {problem}")
                 active.remove(client)
-        lab.run(_CLOSING_SECONDS)
-        station.tick()
+        self._close(lab, station)
         digest = hashlib.sha256()
         for number in sorted(arrived):
             digest.update(number.to_bytes(4, "big") + len(arrived[number]).to_bytes(4, "big"))
             digest.update(arrived[number])
         return WorkloadResult(not wrong, digest.hexdigest(), tuple(wrong), counts)
+
+    def _close(self, lab: Lab, station: TcpStation) -> None:
+        """Let every connection come to its end, also one whose last segments were lost, and be forgotten."""
+        until = station.now + _PATIENCE
+        while station.connections and station.now < until:
+            lab.run(_CLOSING_STEP)
+            station.tick()
+        until = station.now + _CLOSING_CYCLES
+        while station.now < until:
+            lab.run(_CLOSING_STEP)
+            station.tick()
 
     def _begin(self, client: _Client, station: TcpStation) -> None:
         client.attempts += 1
