@@ -142,6 +142,9 @@ class Service:
         if self._wanted:
             self._wanted = False
             self.inject()
+            self.bridge.resume()
+        elif not self.bridge.busy:
+            self.bridge.resume()
         return others
 
     def _let_time_pass(self) -> None:
@@ -201,7 +204,10 @@ class Service:
     # What the bridge sees go by
 
     def _first_line(self, line: bytes) -> None:
-        if line.split(b" ")[1:2] in ([b"/_counters"], [b"/_counters.json"]):
+        if _path(line) == b"/_fault":
+            # Who comes next shall meet the recovered server, not the fault.
+            self.bridge.pause()
+        if _path(line) in (b"/_counters", b"/_counters.json"):
             counters = self.counters()
             self.server.publish("/_counters", _counters_page(counters))
             self.server.publish(
@@ -209,7 +215,7 @@ class Service:
             )
 
     def _answered(self, line: bytes) -> None:
-        if line.startswith(b"GET ") and line.split(b" ")[1:2] == [b"/_fault"]:
+        if line.startswith(b"GET ") and _path(line) == b"/_fault":
             self.want_fault()
 
     def counters(self) -> dict[str, int | float]:
@@ -224,6 +230,11 @@ class Service:
             "simulated_seconds": round(clock.now / CPU_HZ, 3),
             "instructions": clock.instructions,
         }
+
+
+def _path(line: bytes) -> bytes:
+    """Return the path in a request's first line, or nothing."""
+    return b"".join(line.split(b" ")[1:2])
 
 
 class SystemDied(Exception):  # noqa: N818 - an event of the guest

@@ -84,6 +84,16 @@ class Bridge:
         """Let :meth:`wait` also end when something can be read from another file descriptor."""
         self._selector.register(file, selectors.EVENT_READ)
 
+    def pause(self) -> None:
+        """Let new connections wait in the host's queue; those there are go on."""
+        if self._listener in self._selector.get_map():
+            self._selector.unregister(self._listener)
+
+    def resume(self) -> None:
+        """Undo :meth:`pause`."""
+        if self._listener not in self._selector.get_map():
+            self._selector.register(self._listener, selectors.EVENT_READ)
+
     def wait(self, seconds: float) -> set[int]:
         """Wait for the host's side at most so long, and take what it has; returns the descriptors of others."""
         others = set()
