@@ -36,6 +36,7 @@
 #include <net/inet_common.h>
 #include "fs/vfs.h"
 #include "net/inet.h"
+#include "sound/sound.h"
 
 #define MAX_ORDER 10
 #define NR_IRQS 16
