@@ -195,9 +195,13 @@ class Supers:
         parts = self._parts
         # The filesystem may fail in what follows, and be abandoned by another task.
         sb.s_count += 1
+        # First: an inode that is dropped once the root has gone takes its unwritten pages along.
+        if not sb.s_flags & MS_DEAD:
+            self.sync_one(sb)
         root, sb.s_root = sb.s_root, 0
-        self._dcache.shrink_dcache_parent(root)
-        self._dcache.dput(root)
+        if root:
+            self._dcache.shrink_dcache_parent(root)
+            self._dcache.dput(root)
         self._dcache.shrink_dcache_sb(sb.address)
         sb.s_flags &= ~MS_ACTIVE
         if not sb.s_flags & MS_DEAD:
