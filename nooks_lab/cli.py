@@ -439,7 +439,8 @@ def _is_users(error: Exception) -> bool:
 
     programs = (CompileError, ElfError, ModuleError, UnknownExtension, UnknownCard, CaptureError, DemoError)
     return isinstance(
-        error, (*programs, NoSuchFault, PolicyError, GeneratorError, NotebookError, UnusableReference, OSError)
+        error,
+        (*programs, NoSuchFault, PolicyError, GeneratorError, NotebookError, UnusableReference, OSError),
     )
 
 

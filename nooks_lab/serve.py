@@ -266,9 +266,7 @@ def _pages(nooks: bool, fault: str) -> dict[str, Page]:
     }
 
 
-_DOT = bytes.fromhex(
-    "47494638396101000100800000336699ffffff21f90400000000002c00000000010001000002024401003b"
-)
+_DOT = bytes.fromhex("47494638396101000100800000336699ffffff21f90400000000002c00000000010001000002024401003b")
 """A GIF of one pixel, for browsers that ask for an icon."""
 
 
@@ -323,7 +321,9 @@ def serve(
     with Service(port, nooks=nooks, fault=fault, address=address, say=say) as service, key_presses() as keys:
         where = "in a nook" if nooks else "natively"
         key = ", press f or" if keys is not None else ","
-        say(f"kHTTPd serves {service.url} {where}{key} open {service.url}_fault for a fault in {fault}; Ctrl-C ends")
+        say(
+            f"kHTTPd serves {service.url} {where}{key} open {service.url}_fault for a fault in {fault}; Ctrl-C ends"
+        )
         if keys is not None:
             service.bridge.also_wait_for(keys)
         died = ""

@@ -112,7 +112,9 @@ class WebServer:
 
 def _check(name: str, page: Page) -> None:
     if not name.startswith("/") or len(name.encode()) > 255 or set(name) & set(" \n"):
-        raise PageError(f"{name!r} is no path of a page: it begins with a slash, and has 255 bytes and no spaces")
+        raise PageError(
+            f"{name!r} is no path of a page: it begins with a slash, and has 255 bytes and no spaces"
+        )
     if not page.type or len(page.type.encode()) > 63 or set(page.type) & set(" \r\n"):
         raise PageError(f"page {name}: {page.type!r} is no media type of 63 bytes and no spaces")
     if len(page.data) + len(name) + len(page.type) + 2 > LARGEST_PAGE:

@@ -116,7 +116,8 @@ def test_a_client_may_send_slowly_or_vanish(nook):
         answer = b""
         while chunk := slow.recv(65536):
             answer += chunk
-    assert answer.startswith(b"HTTP/1.0 200") and b"GIF89a" in answer
+    assert answer.startswith(b"HTTP/1.0 200")
+    assert b"GIF89a" in answer
     for half in (b"", b"GET /", b"GET / HTTP/1.0\r\n\r\n"):
         with socket.create_connection(("127.0.0.1", nook.port), TIMEOUT) as vanishing:
             vanishing.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -143,7 +144,9 @@ def test_a_url_injects_a_fault_and_the_page_goes_on(nook):
     assert after["faults"] == before["faults"] + 1
     assert after["recoveries"] == before["recoveries"] + 1
     assert nook.said[-2] == "fault injected: the first instruction of khttpd_close in khttpd"
-    assert re.match(r"khttpd failed \(page fault: write to 00000010 .*\): recovered in 0\.\d\d ms", nook.said[-1])
+    assert re.match(
+        r"khttpd failed \(page fault: write to 00000010 .*\): recovered in 0\.\d\d ms", nook.said[-1]
+    )
 
 
 def test_a_fault_in_the_driver_beneath_is_survived_too():
@@ -169,8 +172,18 @@ def test_natively_the_fault_is_the_end(fault, end):
 @contextmanager
 def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run the command; gives the process and the URL that it prints."""
-    program = [sys.executable, "-c", "from nooks_lab.cli import main; main()", "serve", "--port", "0", *arguments]
-    process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+    program = [
+        sys.executable,
+        "-c",
+        "from nooks_lab.cli import main; main()",
+        "serve",
+        "--port",
+        "0",
+        *arguments,
+    ]
+    process = subprocess.Popen(
+        program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+    )
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -207,7 +220,10 @@ def test_the_command_tells_a_native_death():
         out, err = process.communicate(timeout=TIMEOUT)
         assert (process.returncode, err) == (1, "")
         assert "Kernel panic: Aiee, killing interrupt handler!" in out
-        assert f"The simulated system is dead (panic: Aiee, killing interrupt handler!), and nobody serves {url}" in out
+        assert (
+            f"The simulated system is dead (panic: Aiee, killing interrupt handler!), and nobody serves {url}"
+            in out
+        )
 
 
 def test_a_fault_for_nobody_and_a_port_that_is_taken_are_the_users_errors(capsys):

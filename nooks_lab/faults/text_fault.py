@@ -39,7 +39,9 @@ def inject(lab: Lab, extension: str) -> TextFault:
     """
     function = FUNCTIONS.get(extension)
     if function is None:
-        raise NoSuchFault(f"there is no fault for {extension!r}; there are faults for: {', '.join(FUNCTIONS)}")
+        raise NoSuchFault(
+            f"there is no fault for {extension!r}; there are faults for: {', '.join(FUNCTIONS)}"
+        )
     module = lab.kernel.modules.loaded.get(extension)
     if module is None or module.image is None:
         raise NoSuchFault(f"{extension} is not loaded at the moment")

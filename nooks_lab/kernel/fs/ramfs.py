@@ -12,6 +12,7 @@ from nooks_lab.kernel.fs.dcache import Dcache
 from nooks_lab.kernel.fs.inodes import S_IFDIR, S_IFMT, S_IFREG, Inodes
 from nooks_lab.kernel.fs.page_cache import PageCache
 from nooks_lab.kernel.fs.parts import FsParts
+from nooks_lab.kernel.fs.supers import FS_LITTER
 from nooks_lab.machine.memory import PAGE_SIZE
 
 RAMFS_MAGIC = 0x858458F6
@@ -64,6 +65,7 @@ class Ramfs:
             for member, function in members.items():
                 setattr(table, member, self._parts.entry[function])
         kind = self._parts.global_view("file_system_type", "ramfs_fs_type")
+        kind.fs_flags = FS_LITTER
         kind.name = self._parts.slab.alloc(8)
         self._memory.write(kind.name, b"ramfs\0")
         return int(kind.address)
@@ -235,9 +237,7 @@ class Ramfs:
                 name, inode = entries[position]
                 self._memory.write(room, name)
                 kind = inode.i_mode >> 12
-                if self._parts.call(
-                    filldir, dirent, room, len(name), position, 0, inode.i_ino, kind
-                ):
+                if self._parts.call(filldir, dirent, room, len(name), position, 0, inode.i_ino, kind):
                     break
                 struct.f_pos = position + 1
         return 0

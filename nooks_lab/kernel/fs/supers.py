@@ -13,10 +13,14 @@ from nooks_lab.kernel.fs.parts import FsParts
 from nooks_lab.kernel.lists import init_list_head, list_add, list_add_tail, list_for_each
 from nooks_lab.machine.memory import PAGE_SIZE
 
-FS_REQUIRES_DEV = 1
+FS_REQUIRES_DEV, FS_LITTER = 1, 32
 MAX_NON_LFS = (1 << 31) - 1
 MS_DEAD = 1 << 29
 """In ``s_flags``: the filesystem's code is gone; what is still open of it ends with EIO."""
+
+
+_UNUSED = 1
+"""``mnt_count`` of a mount that nobody uses."""
 
 
 class Supers:
@@ -146,6 +150,10 @@ class Supers:
             bdev = self._devices.get(dev)
             if isinstance(bdev, int):
                 return bdev
+            if not self._registered(kind):
+                # While the disk was asked for its size, the filesystem's code has gone.
+                self._give_back(dev, bdev)
+                return -ENODEV
         else:
             dev = self._anonymous()
         sb = self._new(kind, dev, flags)
@@ -162,13 +170,17 @@ class Supers:
             self.reap(sb)
             return -EIO
         if not done or not sb.s_root:
-            self._count_module(owner, -1)
+            if self._registered(kind):
+                self._count_module(owner, -1)
             self._inodes.prune(1 << 16, sb.address)
             self._free(sb)
             self._give_back(dev, bdev)
             return -EINVAL
         sb.s_flags |= MS_ACTIVE
         return sb
+
+    def _registered(self, kind: Any) -> bool:
+        return kind.address in [each.address for each in self.filesystems()]
 
     def _give_back(self, dev: int, bdev: Any) -> None:
         if bdev is not None:
@@ -187,9 +199,15 @@ class Supers:
         parts = self._parts
         # The filesystem may fail in what follows, and be abandoned by another task.
         sb.s_count += 1
+        # First: an inode that is dropped once the root has gone takes its unwritten pages along.
+        if not sb.s_flags & MS_DEAD:
+            self.sync_one(sb)
         root, sb.s_root = sb.s_root, 0
-        self._dcache.shrink_dcache_parent(root)
-        self._dcache.dput(root)
+        if root:
+            if not sb.s_flags & MS_DEAD and parts.view("file_system_type", sb.s_type).fs_flags & FS_LITTER:
+                self._dcache.genocide(self._dcache.view(root))
+            self._dcache.shrink_dcache_parent(root)
+            self._dcache.dput(root)
         self._dcache.shrink_dcache_sb(sb.address)
         sb.s_flags &= ~MS_ACTIVE
         if not sb.s_flags & MS_DEAD:
@@ -328,24 +346,21 @@ class Supers:
             self._parts.slab.free(mount.address)
 
     def busy(self, mount: Any) -> bool:
-        """Tell whether files of a mount are open, or other mounts lie below it."""
+        """Tell whether somebody but the caller uses a mount, or other mounts lie below it."""
         if any(each.mnt_parent == mount.address and each != mount for each in self.mounts()):
             return True
-        sb = self.view(mount.mnt_sb)
-        root = self._dcache.view(mount.mnt_root)
-        self._dcache.shrink_dcache_parent(root.address)
-        # The super block and the mount use it.
-        return bool(root.d_count.counter > 2 or self.files(sb) or self._dcache.children(root))
+        if mount.mnt_count.counter > _UNUSED + 1:
+            return True
+        directories = [thread.task.pwd for thread in self._parts.sched.threads.values()]
+        return any(pwd and self._dcache.view(pwd).d_sb == mount.mnt_sb for pwd in directories)
 
     def files(self, sb: Any) -> list[Any]:
         """Return the open files of a super block."""
         link = self._parts.types.offset("file", "f_list")
-        return [
-            self._parts.view("file", at - link) for at in list_for_each(self._memory, sb.s_files.address)
-        ]
+        return [self._parts.view("file", at - link) for at in list_for_each(self._memory, sb.s_files.address)]
 
     def unmount(self, mount: Any) -> int:
-        """Take a filesystem out; ``-EBUSY`` while anybody uses it."""
+        """Take a filesystem out, whose mount the caller uses; ``-EBUSY`` while anybody else does."""
         if mount == self.root() or self.busy(mount):
             return -EBUSY
         sb = self.view(mount.mnt_sb)
@@ -391,7 +406,8 @@ class Supers:
         for inode in self._inodes.of(sb.address):
             if not inode.i_count.counter:
                 self._inodes.dispose(inode)
-        dev, bdev, sb.s_bdev = sb.s_dev, sb.s_bdev, 0
+        dev, bdev = sb.s_dev, sb.s_bdev
+        sb.s_dev = sb.s_bdev = 0
         self._buffers.invalidate(dev, destroy_dirty=True)
         self._give_back(dev, parts.view("block_device", bdev) if bdev else None)
         sb.s_count -= 1

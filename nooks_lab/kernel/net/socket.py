@@ -117,4 +117,3 @@ class KernelSockets:
         else:
             sk.sndtimeo = limit
         return 0
-

@@ -25,9 +25,7 @@ def filp_open(nooks: "Nooks", domain: Domain, filename: int, flags: int, mode: i
     return file
 
 
-@kernel_wrapper(
-    "int filp_close(struct file *filp, void *id)", filp=held("open file", ends=True), id=Cookie()
-)
+@kernel_wrapper("int filp_close(struct file *filp, void *id)", filp=held("open file", ends=True), id=Cookie())
 def filp_close(nooks: "Nooks", domain: Domain, filp: TrackedObject, id: int) -> int:
     """Give a file up."""
     sleeping(nooks, lambda: end(nooks, domain, filp))

@@ -275,9 +275,7 @@ def inet_sendmsg(nooks: "Nooks", domain: Domain, sock: TrackedObject, msg: int, 
     sock=held("socket"),
     msg=_MESSAGE,
 )
-def sock_recvmsg(
-    nooks: "Nooks", domain: Domain, sock: TrackedObject, msg: int, len: int, flags: int
-) -> int:
+def sock_recvmsg(nooks: "Nooks", domain: Domain, sock: TrackedObject, msg: int, len: int, flags: int) -> int:
     """Receive into a message's buffers, which must be the extension's; that may sleep."""
     receive = nooks.kernel.sockets.sock_recvmsg
     return _receive(nooks, domain, "sock_recvmsg", sock, msg, lambda at, copy: receive(at, copy, len, flags))
@@ -288,9 +286,7 @@ def sock_recvmsg(
     sock=held("socket"),
     msg=_MESSAGE,
 )
-def inet_recvmsg(
-    nooks: "Nooks", domain: Domain, sock: TrackedObject, msg: int, size: int, flags: int
-) -> int:
+def inet_recvmsg(nooks: "Nooks", domain: Domain, sock: TrackedObject, msg: int, size: int, flags: int) -> int:
     """As ``sock_recvmsg``, called through the socket's operations."""
     receive = nooks.kernel.inet_stream.inet_recvmsg
     return _receive(nooks, domain, "inet_recvmsg", sock, msg, lambda at, copy: receive(at, copy, size, flags))

@@ -104,9 +104,7 @@ def _show_waiters(nooks: "Nooks", q: int, queue: int, anyone: bool = False) -> N
     own.next = own.prev = kernel.address if waits else own.address
 
 
-@kernel_wrapper(
-    "void __wake_up(struct __wait_queue_head *q, unsigned int mode, int nr)", q=WaitQueue()
-)
+@kernel_wrapper("void __wake_up(struct __wait_queue_head *q, unsigned int mode, int nr)", q=WaitQueue())
 def wake_up(nooks: "Nooks", domain: Domain, q: int, mode: int, nr: int) -> None:
     """Wake whoever sleeps on a queue of the extension's."""
     nooks.kernel.sched.wake_up(kernel_queue(nooks, domain, q), mode, nr)

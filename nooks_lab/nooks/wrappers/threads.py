@@ -62,9 +62,7 @@ def set_task_comm(nooks: "Nooks", domain: Domain, tsk: int, name: int) -> None:
     nooks.kernel.threads.set_task_comm(tsk, name)
 
 
-@kernel_wrapper(
-    "void flush_signals(struct task_struct *tsk)", tsk=Body("it must be the calling task itself")
-)
+@kernel_wrapper("void flush_signals(struct task_struct *tsk)", tsk=Body("it must be the calling task itself"))
 def flush_signals(nooks: "Nooks", domain: Domain, tsk: int) -> None:
     """Forget the calling task's signals."""
     _own_task(nooks, tsk, "flush_signals")
