@@ -69,7 +69,7 @@ class Service:
     fault : str
         The extension that a fault is injected into.
     say : callable (line)
-        Prints a line for the user.
+        Prints a line for the user; nobody is told anything when it is not given.
 
     Raises
     ------
@@ -86,7 +86,7 @@ class Service:
         nooks: bool = True,
         fault: str = "khttpd",
         address: str = "127.0.0.1",
-        say: Callable[[str], None] = lambda line: None,
+        say: Callable[[str], object] = str,
     ) -> None:
         if fault not in text_fault.FUNCTIONS:
             there = ", ".join(text_fault.FUNCTIONS)

@@ -18,7 +18,6 @@ from nooks_lab.kernel.net.parts import Parts
 from nooks_lab.kernel.net.route import Routes
 from nooks_lab.kernel.net.sock import SocketError
 from nooks_lab.kernel.net.tcp import Tcp
-from nooks_lab.kernel.net.tcp_segment import State
 from nooks_lab.kernel.sched import MAX_SCHEDULE_TIMEOUT
 from nooks_lab.kernel.timers import HZ
 

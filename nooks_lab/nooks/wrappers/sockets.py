@@ -242,8 +242,8 @@ def _receive(
     msg: int,
     call: Callable[[int, int], int],
 ) -> int:
-    def check(base: int, length: int) -> object:
-        return domain.check_writable(base, length, function)
+    def check(base: int, length: int) -> None:
+        domain.check_writable(base, length, function)
 
     with _in_step(nooks, domain, function, sock), _message(nooks, domain, msg, function, check) as copy:
         return sleeping(nooks, lambda: call(sock.kernel, copy)) if copy else -ENOMEM

@@ -46,7 +46,8 @@ def _sleeps(prototype: str) -> None:
     function = parse(prototype).name
 
     def body(nooks: "Nooks", domain: Domain, *arguments: int) -> int | None:
-        return sleeping(nooks, lambda: nooks.kernel_function(function)(*arguments))
+        result: int | None = sleeping(nooks, lambda: nooks.kernel_function(function)(*arguments))
+        return result
 
     kernel_wrapper(prototype)(body)
 
@@ -63,7 +64,8 @@ def _sleeps_on(prototype: str) -> None:
         queue = kernel_queue(nooks, domain, q)
         _show_waiters(nooks, q, queue, anyone=True)
         try:
-            return sleeping(nooks, lambda: nooks.kernel_function(function)(queue, *arguments))
+            result: int | None = sleeping(nooks, lambda: nooks.kernel_function(function)(queue, *arguments))
+            return result
         finally:
             # While the task slept, the domain may have failed and lost its queue, or the extension freed it.
             if not domain.failed and domain.may_write(q, nooks.kernel.types.size("__wait_queue_head")):
