@@ -11,6 +11,7 @@ CHANGING = frozenset(
     [
         # Counters and the log.
         "jiffies",
+        "xtime",
         "last_pid",
         "dev_ifindex",
         "ip_ident",
@@ -39,6 +40,7 @@ CHANGING = frozenset(
         "module_list",
         "pci_drivers",
         "softnet_data",
+        "sysctl_table_headers",
         "sound_chains",
         "timer_list_head",
         "vmlist",

@@ -7,6 +7,7 @@ from nooks_lab import extensions
 from nooks_lab.workloads.network import Network
 from nooks_lab.workloads.play_tune import PlayTune
 from nooks_lab.workloads.tune import Tune
+from nooks_lab.workloads.web_load import WebLoad
 from nooks_lab.workloads.workload import Workload
 
 FULL_MESSAGES, FULL_PINGS = 32, 8
@@ -31,6 +32,10 @@ class Factories:
 
 BRIEF_TUNE = 0.5
 """Seconds of a brief tune; the whole one takes a minute."""
+
+
+FULL_REQUESTS, BRIEF_REQUESTS = 1000, 40
+"""Pages of 1 KB, and pages of many sizes."""
 
 
 class NoWorkload(LookupError):  # noqa: N818 - the sentence is for the user
@@ -80,5 +85,10 @@ def _factories(extension: str) -> Factories | None:
         return Factories(
             lambda seed: PlayTune(extension, Tune(seed=seed)),
             lambda seed: PlayTune(extension, Tune(BRIEF_TUNE, seed=seed)),
+        )
+    if extension == "khttpd":
+        return Factories(
+            lambda seed: WebLoad(seed, FULL_REQUESTS),
+            lambda seed: WebLoad(seed, BRIEF_REQUESTS, mixed=True),
         )
     return None

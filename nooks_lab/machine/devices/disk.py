@@ -147,7 +147,7 @@ class Disk(PciDevice):
         """There is no memory region."""
         return (1 << 8 * size) - 1
 
-    def mmio_write(self, bar: int, offset: int, size: int, value: int) -> None:
+    def mmio_write(self, _bar: int, _offset: int, _size: int, _value: int) -> None:
         """There is no memory region."""
 
     def port_read(self, port: int, size: int) -> int:

@@ -39,6 +39,7 @@
 
 #define FS_REQUIRES_DEV 1
 #define FS_NOMOUNT 16
+#define FS_LITTER 32	/* names that exist in memory only are in use until umount */
 #define FS_SINGLE 8
 
 #define MS_RDONLY 1
@@ -62,6 +63,22 @@
 #define IS_DEADDIR(inode) ((inode)->i_flags & S_DEAD)
 
 #define MAX_NON_LFS ((1UL << 31) - 1)
+
+/* A pointer that may be an error number instead: the last page of addresses is never mapped. */
+static inline void *ERR_PTR(long error)
+{
+	return (void *)error;
+}
+
+static inline long PTR_ERR(const void *ptr)
+{
+	return (long)ptr;
+}
+
+static inline long IS_ERR(const void *ptr)
+{
+	return (unsigned long)ptr > (unsigned long)-1000L;
+}
 
 struct address_space;
 struct block_device;
@@ -212,6 +229,9 @@ struct file {
 
 /* What a filesystem's readdir calls for each entry; not 0 means that the buffer is full. */
 typedef int (*filldir_t)(void *buf, const char *name, int namlen, loff_t offset, ino_t ino, unsigned d_type);
+
+/* The one that the kernel passes. */
+extern int filldir64(void *buf, const char *name, int namlen, loff_t offset, ino_t ino, unsigned d_type);
 
 #define DT_UNKNOWN 0
 #define DT_CHR 2
@@ -393,6 +413,9 @@ extern int generic_block_bmap(struct address_space *mapping, long block, get_blo
 extern int block_truncate_page(struct address_space *mapping, loff_t from, get_block_t *get_block);
 
 /* Files. */
+extern struct file *filp_open(const char *filename, int flags, int mode);
+extern int filp_close(struct file *filp, void *id);
+extern int kernel_read(struct file *file, unsigned long offset, char *addr, unsigned long count);
 extern loff_t generic_file_llseek(struct file *file, loff_t offset, int origin);
 extern ssize_t generic_file_read(struct file *file, char *buf, size_t count, loff_t *ppos);
 extern ssize_t generic_file_write(struct file *file, const char *buf, size_t count, loff_t *ppos);
@@ -401,8 +424,8 @@ extern loff_t no_llseek(struct file *file, loff_t offset, int origin);
 
 /* Inodes. */
 extern struct inode *new_inode(struct super_block *sb);
-typedef int (*find_inode_t)(struct inode *inode, unsigned long ino, void *opaque);
-extern struct inode *iget4(struct super_block *sb, unsigned long ino, find_inode_t find_actor, void *opaque);
+extern struct inode *iget4(struct super_block *sb, unsigned long ino,
+			   int (*find_actor)(struct inode *inode, unsigned long ino, void *opaque), void *opaque);
 extern struct inode *igrab(struct inode *inode);
 extern void iput(struct inode *inode);
 extern ino_t iunique(struct super_block *sb, ino_t max_reserved);
