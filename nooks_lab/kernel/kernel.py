@@ -14,7 +14,7 @@ from nooks_lab.kernel.fs.filesystems import FileSystems
 from nooks_lab.kernel.fs.parts import FsParts
 from nooks_lab.kernel.hooks import Hooks
 from nooks_lab.kernel.irq import NR_IRQS, Interrupts
-from nooks_lab.kernel.module import Module, ModuleError, ModuleInfo, Parameters
+from nooks_lab.kernel.module import InitFailed, Module, ModuleError, ModuleInfo, Parameters
 from nooks_lab.kernel.modules import Modules
 from nooks_lab.kernel.net.bottom_half import BottomHalves
 from nooks_lab.kernel.net.dev import NetDevices
@@ -31,6 +31,9 @@ from nooks_lab.kernel.sched import Scheduler, Thread
 from nooks_lab.kernel.semaphore import Semaphores
 from nooks_lab.kernel.slab import SlabAllocator
 from nooks_lab.kernel.softirq import SoftIrqs
+from nooks_lab.kernel.sound.device_file import DeviceFiles
+from nooks_lab.kernel.sound.dma import DmaChannels
+from nooks_lab.kernel.sound.sound_core import SoundCore
 from nooks_lab.kernel.structs import Array, Types
 from nooks_lab.kernel.symbols import SymbolTable
 from nooks_lab.kernel.timers import CYCLES_PER_JIFFY, Timers
@@ -152,6 +155,7 @@ class Kernel:
             self.execution.idle,
         )
         self.sched.jiffies = lambda: self.timers.jiffies
+        self.execution.need_resched = self.sched.need_resched
         desc = Array(types, self.layouts.typedefs["irq_desc_t"], symbols["irq_desc"], NR_IRQS)
         self.irq = Interrupts(
             types,
@@ -201,6 +205,11 @@ class Kernel:
             self.page_table,
         )
         self.files = self.fs.files
+        self.dma = DmaChannels(types, symbols["dma_chan_busy"])
+        self.sound = SoundCore(types, memory, self.slab, symbols["sound_chains"])
+        self.device_files = DeviceFiles(
+            types, self.slab, self.sound, call, machine.clock.advance, self.sched.current_pid
+        )
         self.skbs = SocketBuffers(types, memory, self.slab, self.pages)
         self.net = NetDevices(
             types, memory, self.slab, self.skbs, self.timers, self.softirqs, symbols, call, self.log
@@ -237,6 +246,8 @@ class Kernel:
             self.user,
             self.resources,
             self.pci,
+            self.dma,
+            self.sound,
             self.skbs,
             self.net,
             self.inet,
@@ -273,6 +284,7 @@ class Kernel:
         self.irq.boot()
         self.user.boot()
         self.pci.boot()
+        self.dma.boot()
         self.net.boot()
         self.net.watchdog = self.exported["dev_watchdog"]
         self.inet.boot(self.exported)
@@ -348,7 +360,7 @@ class Kernel:
         result = self.in_task("insmod", lambda: self.modules.init(module))
         if result:
             self.modules.unload(module)
-            raise ModuleError(f"module {name}: init_module returned error {-result}")
+            raise InitFailed(name, -result)
         return module
 
     def rmmod(self, name: str) -> None:

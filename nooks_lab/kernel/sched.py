@@ -85,6 +85,7 @@ class Scheduler:
         self._pid = types.offset("task_struct", "pid")
         self.jiffies: Callable[[], int] = lambda: 0
         self._unwinding: dict[int, Exception] = {}
+        self._need_resched = False
 
     def boot(self) -> None:
         """Make the idle task: pid 0, on the boot stack."""
@@ -177,6 +178,7 @@ class Scheduler:
 
     def run(self, thread: Thread) -> None:
         """Run tasks until this one has ended; what the guest raises (a panic, say) comes out of here."""
+        self._begin()
         try:
             while not thread.run.dead:
                 if not self._run_one():
@@ -187,12 +189,24 @@ class Scheduler:
 
     def run_until(self, cycle: int) -> None:
         """Run tasks and the idle loop until the clock shows ``cycle``."""
+        self._begin()
         while self._machine.clock.now < cycle:
             if not self._run_one():
                 self._idle(min(cycle, self._next_moment()))
         self._reap_orphans()
 
+    def _begin(self) -> None:
+        """Whoever runs the scheduler is where tasks come back to; of two joined machines each has its own."""
+        running = greenlet.getcurrent()
+        if not any(thread.run is running for thread in self.threads.values()):
+            self._boot = running
+
+    def need_resched(self) -> bool:
+        """Tell whether a task was woken since the scheduler last looked: the idle task gives way then."""
+        return self._need_resched
+
     def _run_one(self) -> bool:
+        self._need_resched = False
         self._expire()
         for thread in list(self.threads.values()):
             if not thread.run.dead and thread.task.state == TASK_RUNNING:
@@ -216,6 +230,7 @@ class Scheduler:
         before = self._memory.u32(self._current)
         self._load(thread.registers)
         self._memory.set_u32(self._current, thread.task.address)
+        thread.run.parent = self._boot
         try:
             thread.run.switch()
         finally:
@@ -252,7 +267,7 @@ class Scheduler:
                 del self._timeouts[pid]
                 self.wake_up_process(self.threads[pid].task.address)
 
-    @export(cycles=400)
+    @export(cycles=400, sleeps=True)
     def schedule(self) -> None:
         """Give up the CPU until this task is runnable again.
 
@@ -273,7 +288,7 @@ class Scheduler:
         self._unwinding[thread.task.pid] = reason
         return bool(self.wake_up_process(thread.task.address))
 
-    @export(cycles=400)
+    @export(cycles=400, sleeps=True)
     def schedule_timeout(self, timeout: int) -> int:
         """Sleep for at most ``timeout`` jiffies in the state set before; returns the jiffies left."""
         current = self.current
@@ -298,6 +313,7 @@ class Scheduler:
         slept = task.state in (TASK_INTERRUPTIBLE, TASK_UNINTERRUPTIBLE)
         if slept:
             task.state = TASK_RUNNING
+            self._need_resched = True
         return int(slept)
 
     def init_waitqueue_head(self, q: int) -> None:
@@ -331,22 +347,22 @@ class Scheduler:
                 if not nr:
                     break
 
-    @export(cycles=400)
+    @export(cycles=400, sleeps=True)
     def sleep_on(self, q: int) -> None:
         """Sleep uninterruptibly until the queue is woken."""
         self._sleep(q, TASK_UNINTERRUPTIBLE, MAX_SCHEDULE_TIMEOUT)
 
-    @export(cycles=400)
+    @export(cycles=400, sleeps=True)
     def sleep_on_timeout(self, q: int, timeout: int) -> int:
         """Sleep uninterruptibly, for at most ``timeout`` jiffies."""
         return self._sleep(q, TASK_UNINTERRUPTIBLE, timeout)
 
-    @export(cycles=400)
+    @export(cycles=400, sleeps=True)
     def interruptible_sleep_on(self, q: int) -> None:
         """Sleep until the queue is woken or a signal comes."""
         self._sleep(q, TASK_INTERRUPTIBLE, MAX_SCHEDULE_TIMEOUT)
 
-    @export(cycles=400)
+    @export(cycles=400, sleeps=True)
     def interruptible_sleep_on_timeout(self, q: int, timeout: int) -> int:
         """Sleep interruptibly, for at most ``timeout`` jiffies."""
         return self._sleep(q, TASK_INTERRUPTIBLE, timeout)

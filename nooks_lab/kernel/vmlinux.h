@@ -32,6 +32,7 @@
 #include <asm/uaccess.h>
 #include "fs/vfs.h"
 #include "net/inet.h"
+#include "sound/sound.h"
 
 #define MAX_ORDER 10
 #define NR_IRQS 16

@@ -64,6 +64,8 @@ struct tcp_opt {
 	__u32 rcv_adv;			/* right edge of the window that the peer was told */
 	__u32 mss;			/* largest segment that we send */
 	__u32 retransmits;		/* of the first packet; the timer doubles with each */
+	__u32 dup_acks;		/* the same acknowledgement in a row; from 3 on in recovery */
+	__u32 high_seq;		/* SND.NXT when recovery began */
 	__u32 probes_out;		/* probes of a closed window, unanswered */
 	struct sk_buff_head write_queue;	/* sent and not acknowledged, then not sent */
 	struct sk_buff *send_head;	/* the first one not sent */

@@ -338,7 +338,11 @@ def interrupt(nooks: "Nooks", irq: int, dev_id: int, regs: int) -> int:
     name=Text(),
 )
 def request_region(nooks: "Nooks", domain: Domain, parent: int, start: int, n: int, name: int) -> int:
-    """Claim a region; one that a failed domain still holds passes to its successor."""
+    """Claim a region; one that a failed domain still holds passes to its successor.
+
+    A claim grants nothing.  Memory is granted when it is mapped; ports cannot be, for no page table stands in the way
+    of ``in`` and ``out`` (paper, section 3.1: privileged instructions are not stopped).
+    """
     _check_tree(nooks, parent, "__request_region")
     request = nooks.kernel.resources.request_region
     resource = request(parent, start, n, name)

@@ -32,28 +32,28 @@ struct sigpending {
 };
 
 struct task_struct {
-	volatile long state;
-	unsigned long flags;
-	int sigpending;
-	mm_segment_t addr_limit;
-	volatile long need_resched;
-	long counter;
-	struct list_head run_list;
-	struct task_struct *next_task, *prev_task;
-	struct task_struct *p_pptr;
-	int exit_code;
-	int exit_signal;
-	pid_t pid;
-	uid_t uid;
-	kernel_cap_t cap_effective;
-	char comm[16];
-	wait_queue_head_t wait_chldexit;
-	unsigned long start_time;
-	struct thread_struct thread;
-	struct sigpending pending;
-	sigset_t blocked;
-	struct dentry *pwd;		/* Linux: fs->pwd; NULL is the root */
-	struct files_struct *files;
+	volatile long state;	/* TASK_...: set_current_state */
+	unsigned long flags;	/* PF_... */
+	int sigpending;	/* signal_pending(current) */
+	mm_segment_t addr_limit;	/* the kernel's */
+	volatile long need_resched;	/* the kernel's */
+	long counter;	/* the kernel's */
+	struct list_head run_list;	/* the kernel's */
+	struct task_struct *next_task, *prev_task;	/* all tasks */
+	struct task_struct *p_pptr;	/* parent */
+	int exit_code;	/* once it has ended */
+	int exit_signal;	/* the kernel's */
+	pid_t pid;	/* number of the process */
+	uid_t uid;	/* whose */
+	kernel_cap_t cap_effective;	/* capable(CAP_...) */
+	char comm[16];	/* name of its program */
+	wait_queue_head_t wait_chldexit;	/* the kernel's */
+	unsigned long start_time;	/* jiffies */
+	struct thread_struct thread;	/* the kernel's */
+	struct sigpending pending;	/* the kernel's */
+	sigset_t blocked;	/* the kernel's */
+	struct dentry *pwd;	/* Linux: fs->pwd; NULL is the root */
+	struct files_struct *files;	/* the kernel's */
 	void *isolation;	/* Nooks: an isolation manager's table of the objects of calls in progress */
 };
 
