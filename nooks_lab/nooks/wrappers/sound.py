@@ -53,8 +53,8 @@ def _register(nooks: "Nooks", domain: Domain, function: str, fops: int, number: 
 def _registers(prototype: str) -> None:
     function = parse(prototype).name
 
-    def body(nooks: "Nooks", domain: Domain, fops: int, number: int) -> int:
-        return _register(nooks, domain, function, fops, number)
+    def body(nooks: "Nooks", domain: Domain, fops: int, *number: int) -> int:
+        return _register(nooks, domain, function, fops, *number)
 
     kernel_wrapper(prototype, fops=Reads("file_operations"))(body)
 
