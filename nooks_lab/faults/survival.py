@@ -201,6 +201,12 @@ class _Survivor:
         self.findings = self._fresh_findings()
         self.findings.problems, self.findings.not_recovered = warm.problems, warm.not_recovered
         self._settle()
+        # A run without a fault, as the last one will be: what a fresh domain makes at first use is there then.
+        try:
+            self._workload.run(self.lab)
+        except FATAL as end:
+            self.findings.problems.append(f"the run before the count: {type(end).__name__}: {end}")
+            return self.findings
         before, checksums = census.take(self.lab), self._checksums()
         if self._recover(recoveries, progress):
             self._judge(before, checksums)
