@@ -9,6 +9,7 @@ from oss import MIXER, NONBLOCK, WRONLY, Sound, process, with_device
 import nooks_lab as nl
 from nooks_lab import extensions
 from nooks_lab.faults import census
+from nooks_lab.faults.poisoned_text import tracing
 from nooks_lab.kernel.errno import EAGAIN, EBUSY, EFAULT, EINVAL, ENODEV, ENOENT
 from nooks_lab.kernel.module import ModuleError
 from nooks_lab.lab import Lab
@@ -324,3 +325,12 @@ def test_native_and_nooks_run_the_same_bytes_to_the_same_sound(extension: str) -
             results.append((workload.run(lab).digest, lab.kernel.modules.loaded[extension].object.sha256))
     assert results[0] == results[1]
     assert results[0][1] == extensions.extension(extension).sha256
+
+
+def test_when_a_trace_of_a_driver_ends_the_kernels_page_table_is_still_in_force() -> None:
+    with nl.boot(nooks=True, devices=("sb16",)) as lab:
+        lab.insmod("sb")
+        with tracing(lab, "sb"):
+            # The driver's release is the last machine code that runs, in the driver's domain.
+            assert PlayTune("sb", Tune(0.2)).run(lab).ok
+        assert lab.machine.tlb.block.cr3 == lab.machine.cpu.cr3 == lab.kernel.page_table.directory

@@ -197,16 +197,3 @@ def test_closed_machines_leave_no_memory_behind() -> None:
         use_one()
     # A machine is 4 MiB of RAM and as much of translated code.
     assert resident() - before < 16 << 20
-
-
-def test_translated_code_is_forgotten_by_the_cr3_that_was_set_last(lab: Lab) -> None:
-    cpu, directory = lab.machine.cpu, lab.kernel.page_table.directory
-    other = lab.kernel.pages.get_zeroed_page()
-    lab.machine.linear.write(other, lab.machine.memory.read(directory, 4096))
-    cpu.load_cr3(other - 0xC0000000)
-    lab.run(0.02)
-    with cpu.traced(lab.kernel.image.text[0], lab.kernel.image.text[1], lambda address, size: None):
-        lab.run(0.02)
-        cpu.load_cr3(directory)
-    assert lab.machine.tlb.block.cr3 == cpu.cr3 == directory
-    lab.kernel.pages.free(other, 0)
