@@ -66,7 +66,7 @@ def _check_operations(nooks: "Nooks", domain: Domain, tracked: "TrackedObject") 
 
 register(
     ObjectType(
-        26,
+        5,
         "socket",
         Lifetime.EXPLICIT,
         Transfer.COPY,
@@ -75,7 +75,7 @@ register(
         struct="socket",
     ),
     ObjectType(
-        27,
+        6,
         "sock",
         Lifetime.EXPLICIT,
         Transfer.HANDLE,
@@ -85,7 +85,7 @@ register(
         shared=True,
     ),
     ObjectType(
-        28,
+        7,
         "proto_ops",
         Lifetime.EXPLICIT,
         Transfer.COPY,
@@ -94,7 +94,7 @@ register(
         struct="proto_ops",
     ),
     ObjectType(
-        29,
+        8,
         "msghdr",
         Lifetime.CALL,
         Transfer.COPY,
