@@ -66,7 +66,7 @@ def _check_operations(nooks: "Nooks", domain: Domain, tracked: "TrackedObject") 
 
 register(
     ObjectType(
-        5,
+        26,
         "socket",
         Lifetime.EXPLICIT,
         Transfer.COPY,
@@ -75,7 +75,7 @@ register(
         struct="socket",
     ),
     ObjectType(
-        6,
+        27,
         "sock",
         Lifetime.EXPLICIT,
         Transfer.HANDLE,
@@ -85,7 +85,7 @@ register(
         shared=True,
     ),
     ObjectType(
-        7,
+        28,
         "proto_ops",
         Lifetime.EXPLICIT,
         Transfer.COPY,
@@ -94,7 +94,7 @@ register(
         struct="proto_ops",
     ),
     ObjectType(
-        8,
+        29,
         "msghdr",
         Lifetime.CALL,
         Transfer.COPY,
