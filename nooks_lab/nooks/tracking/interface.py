@@ -8,11 +8,7 @@ from nooks_lab.nooks.wrappers.declare import EXTENSION_WRAPPERS
 from nooks_lab.toolchain.layouts import CType, Layouts
 
 UNTRACKED: dict[str, str] = {}
-<<<<<<< HEAD
-"""Structs that cross the interface and need no tracking, each with the reason.
-=======
 """Structs that cross the interface and need no tracking, each with the reason; at present there is none.
->>>>>>> main
 
 A struct belongs here when no extension holds on to it and the kernel checks it anew in each call.
 """
