@@ -12,7 +12,7 @@ _OF_THEIR_OWN: tuple[Kind, ...] = ("struct", "enum", "inline", "macro")
 _COMMENT = re.compile(r"/\*(.*?)\*/", re.DOTALL)
 _MACRO = re.compile(r"#\s*define\s+(\w+)(\([^)]*\))?[ \t]*(.*)", re.DOTALL)
 _TAGGED = re.compile(r"(?:typedef\s+)?(struct|union|enum)\s*(\w*)\s*\{")
-_NAME = re.compile(r"\(\*\s*(\w+)\)|(\w+)\s*\(")
+_NAME = re.compile(r"\(\*?\s*(\w+)\)\s*\(|(\w+)\s*\((?!\*?\w+\)\s*\()")
 _FORWARD = re.compile(r"(?:struct|union|enum)\s+\w+;")
 
 
