@@ -11,6 +11,8 @@ from nooks_lab.kernel.kernel import Kernel
 from nooks_lab.kernel.module import Module, Parameters
 from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.devices.device import PciDevice
+from nooks_lab.machine.devices.disk import Disk
+from nooks_lab.machine.devices.isa import IsaDevice
 from nooks_lab.machine.machine import BLOCK_CLOCK_SOURCE, TLB_SOURCE, Machine
 from nooks_lab.machine.paging import Walker
 from nooks_lab.machine.peer import Peer
@@ -29,7 +31,7 @@ class Lab:
     ----------
     machine, kernel
         The PC and its kernel.
-    cards : dict of str to PciDevice
+    cards : dict of str to PciDevice or IsaDevice
         What the PC is fitted with, by the names that were given to :func:`boot`.
     peers, wires : dict
         For each network card, the station at the other end of its wire, and the wire.
@@ -41,7 +43,7 @@ class Lab:
 
     machine: Machine
     kernel: Kernel
-    cards: dict[str, PciDevice] = field(default_factory=dict)
+    cards: dict[str, PciDevice | IsaDevice] = field(default_factory=dict)
     peers: dict[str, Peer] = field(default_factory=dict)
     wires: dict[str, Wire] = field(default_factory=dict)
     nooks: Nooks | None = None
@@ -50,7 +52,7 @@ class Lab:
     @property
     def nic(self) -> PciDevice:
         """The first network card; LookupError when the PC has none."""
-        return self.cards[self._first_network_card()]
+        return cast(PciDevice, self.cards[self._first_network_card()])
 
     @property
     def peer(self) -> Peer:
@@ -61,6 +63,14 @@ class Lab:
     def wire(self) -> Wire:
         """The first network card's wire; LookupError when there is none."""
         return self.wires[self._first_network_card()]
+
+    @property
+    def disk(self) -> Disk:
+        """The disk; LookupError when the PC has none."""
+        for card in self.cards.values():
+            if isinstance(card, Disk):
+                return card
+        raise LookupError("this PC has no disk")
 
     def _first_network_card(self) -> str:
         for name in self.wires:
@@ -145,6 +155,7 @@ def boot(
     walker: Walker | None = None,
     devices: Sequence[str] = ("e1000",),
     mac: bytes = cards.MAC,
+    disk: bytes | None = None,
 ) -> Lab:
     """Switch a PC on, each network card with a station at the end of a wire, and boot the kernel.
 
@@ -162,11 +173,14 @@ def boot(
         The cards to fit the PC with (:data:`nooks_lab.cards.CARDS`), one of a kind.
     mac : bytes
         The first card's station address, 6 bytes.
+    disk : bytes, optional
+        What the card ``disk`` holds; blank when not given.
 
     Raises
     ------
     ValueError
-        When log-only mode is asked for without Nooks, or there are too many cards or two of a kind.
+        When log-only mode is asked for without Nooks, there are too many cards or two of a kind, or an image is given
+        to a PC without a disk.
     UnknownCard
         When there is no such card.
     PolicyError
@@ -181,14 +195,18 @@ def boot(
     kinds = [cards.card(name) for name in devices]
     if len(set(devices)) != len(devices):
         raise ValueError(f"a PC takes one card of a kind, not {', '.join(devices)}")
+    if disk is not None and "disk" not in devices:
+        raise ValueError("an image is for a PC with a disk: boot(devices=('disk',), disk=...)")
     slots = [cards.slot(position, mac) for position in range(len(devices))]
     machine = make_machine(walker)
-    fitted: dict[str, PciDevice] = {}
+    fitted: dict[str, PciDevice | IsaDevice] = {}
     peers: dict[str, Peer] = {}
     wires: dict[str, Wire] = {}
     for name, kind, slot in zip(devices, kinds, slots, strict=True):
         fitted[name] = kind.make(name, slot)
         machine.plug(fitted[name])
+        if isinstance(fitted[name], Disk) and disk is not None:
+            cast(Disk, fitted[name]).insert(disk)
         if kind.kind == "network":
             peers[name] = Peer(f"peer of {name}", machine.clock)
             wires[name] = Wire(cast(Station, fitted[name]), peers[name], bits_per_second=kind.bits_per_second)

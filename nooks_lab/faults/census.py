@@ -23,6 +23,10 @@ class Census:
         Sizes of the vmalloc areas.
     tracked : int
         Objects in the object tracker, of all domains.
+    inodes, dentries, cached_pages : int
+        All in memory, those that nobody uses included: ``files.shrink_caches()`` frees these.
+    buffers : int
+        Blocks that somebody uses.
     """
 
     objects: dict[str, int]
@@ -32,10 +36,18 @@ class Census:
     irq_actions: tuple[int, ...]
     net_devices: tuple[str, ...]
     regions: tuple[tuple[int, int], ...]
+    dma_channels: tuple[int, ...]
+    sound_devices: tuple[int, ...]
     pci_drivers: int
     modules: tuple[str, ...]
     tasks: int
     tracked: int = 0
+    inodes: int = 0
+    dentries: int = 0
+    files: int = 0
+    buffers: int = 0
+    super_blocks: int = 0
+    cached_pages: int = 0
 
     def more_than(self, before: "Census") -> dict[str, int]:
         """Return how much more of each kind there is than before; negative numbers where there is less."""
@@ -47,10 +59,18 @@ class Census:
             "IRQ handlers": sum(self.irq_actions) - sum(before.irq_actions),
             "net devices": len(self.net_devices) - len(before.net_devices),
             "I/O regions": len(self.regions) - len(before.regions),
+            "DMA channels": len(self.dma_channels) - len(before.dma_channels),
+            "sound devices": len(self.sound_devices) - len(before.sound_devices),
             "PCI drivers": self.pci_drivers - before.pci_drivers,
             "modules": len(self.modules) - len(before.modules),
             "tasks": self.tasks - before.tasks,
             "tracker entries": self.tracked - before.tracked,
+            "inodes": self.inodes - before.inodes,
+            "dentries": self.dentries - before.dentries,
+            "open files": self.files - before.files,
+            "buffers in use": self.buffers - before.buffers,
+            "super blocks": self.super_blocks - before.super_blocks,
+            "pages of files": self.cached_pages - before.cached_pages,
         }
 
 
@@ -67,13 +87,25 @@ def take(lab: Lab) -> Census:
         timers=len(kernel.timers.pending()),
         irq_actions=tuple(len(kernel.irq.actions(irq)) for irq in range(NR_IRQS)),
         net_devices=tuple(device.name.decode() for device in kernel.net.devices()),
-        regions=tuple(kernel.resources.claimed(kernel.variable("iomem_resource"))),
+        regions=tuple(
+            region
+            for tree in ("iomem_resource", "ioport_resource")
+            for region in kernel.resources.claimed(kernel.variable(tree))
+        ),
+        dma_channels=tuple(kernel.dma.busy()),
+        sound_devices=tuple(unit.unit_minor for unit in kernel.sound.units()),
         pci_drivers=len(kernel.pci.drivers()),
         modules=tuple(sorted(kernel.modules.loaded)),
         tasks=len(kernel.sched.threads),
         tracked=sum(len(lab.nooks.tracker.objects(domain)) for domain in lab.nooks.domains)
         if lab.nooks
         else 0,
+        inodes=kernel.memory.u32(kernel.variable("nr_inodes")),
+        dentries=kernel.memory.u32(kernel.variable("nr_dentry")),
+        files=kernel.memory.u32(kernel.variable("nr_files")),
+        buffers=kernel.fs.buffers.all_in_use(),
+        super_blocks=len(kernel.fs.supers.supers()),
+        cached_pages=kernel.memory.u32(kernel.variable("nr_cached_pages")),
     )
 
 

@@ -11,6 +11,7 @@ CHANGING = frozenset(
     [
         # Counters and the log.
         "jiffies",
+        "xtime",
         "last_pid",
         "dev_ifindex",
         "ip_ident",
@@ -30,13 +31,17 @@ CHANGING = frozenset(
         "arp_hash",
         "dev_base",
         "free_area",
+        "dma_chan_busy",
         "inet_ifaddr_list",
         "iomem_resource",
+        "ioport_resource",
         "irq_desc",
         "malloc_sizes",
         "module_list",
         "pci_drivers",
         "softnet_data",
+        "sysctl_table_headers",
+        "sound_chains",
         "timer_list_head",
         "vmlist",
         # The first task, and with it a kernel stack.

@@ -244,6 +244,10 @@ class Execution:
         self._run(eip)
         raise Hang("an exception handler returned to kernel code that had failed")
 
+    def rested(self) -> None:
+        """A task has given up the CPU: nothing loops, and every budget starts anew."""
+        self._idle_at = self._work()
+
     def idle(self, until: int) -> None:
         """Run the idle loop, interrupts on, until ``until`` cycles have passed or a task wants the CPU.
 
@@ -251,7 +255,7 @@ class Execution:
         """
         machine, cpu = self.machine, self.machine.cpu
         # A task that sleeps inside machine code meanwhile is not busy.
-        self._idle_at = self._work()
+        self.rested()
         while machine.clock.now < until and not self.need_resched():
             cpu.set("eflags", cpu.eflags | EFLAGS_IF)
             eip = self._idle

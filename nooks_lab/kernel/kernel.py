@@ -10,15 +10,21 @@ from typing import Any, TypeVar
 from nooks_lab.kernel import linker
 from nooks_lab.kernel.execution import GATE_SIZE, Execution, Hang
 from nooks_lab.kernel.exports import Export, Signature, exports_of
+from nooks_lab.kernel.fs.filesystems import FileSystems
+from nooks_lab.kernel.fs.filp import KernelFiles
+from nooks_lab.kernel.fs.parts import FsParts
 from nooks_lab.kernel.hooks import Hooks
 from nooks_lab.kernel.irq import NR_IRQS, Interrupts
+from nooks_lab.kernel.kthread import KernelThreads
 from nooks_lab.kernel.module import InitFailed, Module, ModuleError, ModuleInfo, Parameters
 from nooks_lab.kernel.modules import Modules
 from nooks_lab.kernel.net.bottom_half import BottomHalves
 from nooks_lab.kernel.net.dev import NetDevices
 from nooks_lab.kernel.net.inet import Inet
+from nooks_lab.kernel.net.inet_stream import InetStream
 from nooks_lab.kernel.net.parts import Parts
 from nooks_lab.kernel.net.skbuff import SocketBuffers
+from nooks_lab.kernel.net.socket import KernelSockets
 from nooks_lab.kernel.net.timer_bh import TimerBottomHalf
 from nooks_lab.kernel.page_alloc import PageAllocator
 from nooks_lab.kernel.page_table import PageTable, phys_to_virt
@@ -26,10 +32,15 @@ from nooks_lab.kernel.pci import Pci
 from nooks_lab.kernel.printk import Printk
 from nooks_lab.kernel.resource import Resources
 from nooks_lab.kernel.sched import Scheduler, Thread
+from nooks_lab.kernel.semaphore import Semaphores
 from nooks_lab.kernel.slab import SlabAllocator
 from nooks_lab.kernel.softirq import SoftIrqs
+from nooks_lab.kernel.sound.device_file import DeviceFiles
+from nooks_lab.kernel.sound.dma import DmaChannels
+from nooks_lab.kernel.sound.sound_core import SoundCore
 from nooks_lab.kernel.structs import Array, Types
 from nooks_lab.kernel.symbols import SymbolTable
+from nooks_lab.kernel.sysctl import Sysctl
 from nooks_lab.kernel.timers import CYCLES_PER_JIFFY, Timers
 from nooks_lab.kernel.traps import Panic, Traps
 from nooks_lab.kernel.uaccess import UserMemory
@@ -129,7 +140,13 @@ class Kernel:
         stat = types.view("irq_cpustat", symbols["irq_stat"])
         self.irq_stat = stat
         self.timers = Timers(
-            types, memory, machine.clock, symbols["jiffies"], symbols["timer_list_head"], call
+            types,
+            memory,
+            machine.clock,
+            symbols["jiffies"],
+            symbols["timer_list_head"],
+            call,
+            symbols["xtime"],
         )
         self.softirqs = SoftIrqs(stat)
         self.sched = Scheduler(
@@ -143,6 +160,8 @@ class Kernel:
             self.execution.idle,
         )
         self.sched.jiffies = lambda: self.timers.jiffies
+        self.sched.resting = self.execution.rested
+        self.threads = KernelThreads(types, self.sched, self.execution)
         self.execution.need_resched = self.sched.need_resched
         desc = Array(types, self.layouts.typedefs["irq_desc_t"], symbols["irq_desc"], NR_IRQS)
         self.irq = Interrupts(
@@ -173,26 +192,55 @@ class Kernel:
         self.user = UserMemory(memory, self.page_table, self.pages)
         self.resources = Resources(types, memory, self.slab)
         self.pci = Pci(types, memory, machine.pci, self.slab, self.pages, self.resources, symbols, call)
+        self.semaphores = Semaphores(types, self.sched)
+        self.fs = FileSystems(
+            FsParts(
+                types,
+                memory,
+                machine,
+                self.slab,
+                self.pages,
+                self.sched,
+                self.semaphores,
+                self.timers,
+                self.irq,
+                self.user,
+                call,
+                self.log,
+                symbols,
+            ),
+            self.page_table,
+        )
+        self.files = self.fs.files
+        self.dma = DmaChannels(types, symbols["dma_chan_busy"])
+        self.sound = SoundCore(types, memory, self.slab, symbols["sound_chains"])
+        self.device_files = DeviceFiles(
+            types, self.slab, self.sound, call, machine.clock.advance, self.sched.current_pid
+        )
         self.skbs = SocketBuffers(types, memory, self.slab, self.pages)
         self.net = NetDevices(
             types, memory, self.slab, self.skbs, self.timers, self.softirqs, symbols, call, self.log
         )
         expired = symbols["inet_expired_timers"]
-        self.inet = Inet(
-            Parts(
-                types,
-                memory,
-                machine.clock,
-                self.slab,
-                self.skbs,
-                self.net,
-                self.timers,
-                self.sched,
-                BottomHalves(stat, self.softirqs),
-                TimerBottomHalf(types, memory, self.timers, self.softirqs, expired, call),
-                symbols,
-            )
+        parts = Parts(
+            types,
+            memory,
+            machine.clock,
+            self.slab,
+            self.skbs,
+            self.net,
+            self.timers,
+            self.sched,
+            BottomHalves(stat, self.softirqs),
+            TimerBottomHalf(types, memory, self.timers, self.softirqs, expired, call),
+            symbols,
         )
+        self.inet = Inet(parts)
+        self.inet_stream = InetStream(parts, self.inet.tcp, self.inet.routes, self.threads)
+        self.sockets = KernelSockets(parts, self.inet_stream, call)
+        self.user.limit = self.threads.address_limit
+        self.kernel_files = KernelFiles(self.fs.parts, self.fs.files, self.fs.table, self.threads)
+        self.sysctl = Sysctl(types, memory, self.slab, self.user, symbols["sysctl_table_headers"], call)
 
     def _export_functions(self) -> None:
         """Give every exported function its entry point; then the loader can bind to all of them."""
@@ -209,10 +257,19 @@ class Kernel:
             self.user,
             self.resources,
             self.pci,
+            self.dma,
+            self.sound,
             self.skbs,
             self.net,
             self.inet,
+            self.inet_stream,
+            self.sockets,
+            self.sysctl,
+            self.threads,
+            self.kernel_files,
             self.traps,
+            self.semaphores,
+            *self.fs.exporting,
         )
         self.modules = Modules(
             self.types,
@@ -243,9 +300,14 @@ class Kernel:
         self.irq.boot()
         self.user.boot()
         self.pci.boot()
+        self.dma.boot()
         self.net.boot()
         self.net.watchdog = self.exported["dev_watchdog"]
         self.inet.boot(self.exported)
+        self.inet_stream.boot(self.exported)
+        self.fs.boot(self.exported)
+        self.fs.kupdate.spawn = self._daemon
+        self.pages.reclaim = self.fs.reclaim
         self.symbols.add(None, *self.image.text, self.image.exported)
         names = {gate.name: address for address, gate in self.execution.gates.items()}
         self.symbols.add(None, min(self.execution.gates), max(self.execution.gates) + GATE_SIZE, names)
@@ -280,7 +342,16 @@ class Kernel:
 
     def start(self, name: str, body: Callable[[], Any]) -> Thread:
         """Make a process that executes kernel code ``body``; :meth:`wait` or :meth:`run` runs it."""
-        return self.sched.spawn(name, lambda: self.execution.system_call(body))
+        return self.sched.spawn(name, lambda: self.execution.system_call(body), self._exit)
+
+    def _exit(self, task: Any) -> None:
+        """``do_exit``: a process gives up what it has open, whatever it ended of."""
+        self.execution.system_call(lambda: self.fs.table.exit(task))
+
+    def _daemon(self, name: str, body: Callable[[], Any]) -> Thread:
+        thread = self.start(name, body)
+        thread.detached = True
+        return thread
 
     def wait(self, thread: Thread) -> None:
         """Run until a process has ended; see :meth:`in_task`."""

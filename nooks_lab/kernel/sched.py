@@ -33,6 +33,10 @@ class TaskKilled(Exception):  # noqa: N818 - an event of the guest
         self.code = code
 
 
+def _nothing(_task: Any) -> None:
+    """Such a task has nothing to give up."""
+
+
 class Thread:
     """The running part of a task: its greenlet, and its registers while another task runs."""
 
@@ -59,6 +63,13 @@ class Scheduler:
         Runs the idle loop up to a cycle.
     schedule_timer : callable (delay in jiffies, callable) -> cancel
         Calls back after a delay, from the timer interrupt.
+
+    Attributes
+    ----------
+    init_task : int
+        Address of the idle task, which is every orphan's parent.
+    resting : callable
+        Told when a task gives up the CPU.
     """
 
     def __init__(
@@ -74,27 +85,28 @@ class Scheduler:
     ) -> None:
         self._types, self._machine, self._memory = types, machine, machine.linear
         self._pages, self._current, self._last_pid = pages, current, last_pid
-        self._init_task, self._irq_stat, self._idle = init_task, irq_stat, idle
+        self.init_task, self._irq_stat, self._idle = init_task, irq_stat, idle
         self.threads: dict[int, Thread] = {}
         self._boot = greenlet.getcurrent()
         self._timeouts: dict[int, int] = {}
         self._pid = types.offset("task_struct", "pid")
         self.jiffies: Callable[[], int] = lambda: 0
+        self.resting: Callable[[], None] = lambda: None
         self._unwinding: dict[int, Exception] = {}
         self._need_resched = False
 
     def boot(self) -> None:
         """Make the idle task: pid 0, on the boot stack."""
-        task = self._types.view("task_struct", self._init_task)
+        task = self._types.view("task_struct", self.init_task)
         self._fill(task, b"swapper", 0)
-        task.next_task = task.prev_task = self._init_task
-        self._memory.set_u32(self._current, self._init_task)
+        task.next_task = task.prev_task = self.init_task
+        self._memory.set_u32(self._current, self.init_task)
 
     def _fill(self, task: Any, name: bytes, pid: int) -> None:
         task.comm, task.pid, task.state, task.cap_effective = name, pid, TASK_RUNNING, 0xFFFFFFFF
         task.counter = 6
         init_list_head(self._memory, task.wait_chldexit.task_list.address)
-        task.p_pptr = self._init_task
+        task.p_pptr = self.init_task
 
     @property
     def current(self) -> Any:
@@ -105,12 +117,28 @@ class Scheduler:
         """Return the running task's pid."""
         return self._memory.u32(self._memory.u32(self._current) + self._pid)
 
+    def must_be_process(self) -> None:
+        """Only a process can wait.
+
+        Raises
+        ------
+        RuntimeError
+            Outside of any.
+        """
+        if self.current_pid() == 0:
+            raise RuntimeError("a call that waits needs a process: make it inside kernel.in_task")
+
     def in_interrupt(self) -> bool:
         """Tell whether the CPU is in an interrupt handler or softirq."""
         return bool(self._irq_stat.local_irq_count + self._irq_stat.local_bh_count)
 
-    def spawn(self, name: str, body: Callable[[], Any]) -> Thread:
+    def spawn(self, name: str, body: Callable[[], Any], at_exit: Callable[[Any], None] = _nothing) -> Thread:
         """Make a runnable task that executes ``body`` in process context.
+
+        Parameters
+        ----------
+        at_exit : callable (task)
+            Called in the task's context when it has ended, or was killed.
 
         Raises
         ------
@@ -126,7 +154,11 @@ class Scheduler:
         self._memory.set_u32(self._last_pid, pid)
         self._fill(task, name.encode()[:15], pid)
         self._link(task)
-        thread: Thread = Thread(task, greenlet.greenlet(lambda: self._main(thread, body), parent=self._boot))
+
+        def run() -> None:
+            self._main(thread, body, at_exit)
+
+        thread: Thread = Thread(task, greenlet.greenlet(run, parent=self._boot))
         thread.registers = self._machine.cpu.registers() | {
             "esp": stack + THREAD_SIZE - 32,
             "ebp": 0,
@@ -136,16 +168,21 @@ class Scheduler:
         return thread
 
     def _link(self, task: Any) -> None:
-        init = self._types.view("task_struct", self._init_task)
+        init = self._types.view("task_struct", self.init_task)
         last = self._types.view("task_struct", init.prev_task)
         task.prev_task, task.next_task = last.address, init.address
         last.next_task = init.prev_task = task.address
 
-    def _main(self, thread: Thread, body: Callable[[], Any]) -> None:
+    def _main(self, thread: Thread, body: Callable[[], Any], at_exit: Callable[[Any], None]) -> None:
         try:
             thread.result = body()
         except TaskKilled as death:
             thread.exit_code, thread.killed = death.code, True
+        if thread.task.files or thread.task.pwd:
+            try:
+                at_exit(thread.task)
+            except TaskKilled as death:
+                thread.exit_code, thread.killed = death.code, True
 
     def run(self, thread: Thread) -> None:
         """Run tasks until this one has ended; what the guest raises (a panic, say) comes out of here."""
@@ -247,6 +284,7 @@ class Scheduler:
         running = greenlet.getcurrent()
         if running is self._boot:
             return
+        self.resting()
         self._boot.switch()
         reason = self._unwinding.pop(self.current.pid, None)
         if reason is not None:

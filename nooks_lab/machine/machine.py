@@ -12,6 +12,8 @@ from nooks_lab.machine.bus import Bus
 from nooks_lab.machine.clock import CPU_HZ, Clock
 from nooks_lab.machine.cpu import EFLAGS_IF, Cpu, Stop
 from nooks_lab.machine.devices.device import PciDevice
+from nooks_lab.machine.devices.isa import IsaDevice
+from nooks_lab.machine.dma import DmaController
 from nooks_lab.machine.interrupts import (
     MASTER_COMMAND,
     MASTER_DATA,
@@ -55,7 +57,7 @@ class Snapshot:
 
 
 class Machine:
-    """A PC with one CPU, 16 MiB of RAM, an 8259 pair, an interval timer and a PCI bus.
+    """A PC with one CPU, 16 MiB of RAM, an 8259 pair, an 8237 pair, an interval timer, a PCI bus and ISA.
 
     Parameters
     ----------
@@ -86,6 +88,7 @@ class Machine:
         self.bus = Bus(self.memory, self.clock)
         self.pic = InterruptController(self.clock.set_intr)
         self.pci = PciBus()
+        self.dma = DmaController(self.bus)
         self.timer = IntervalTimer(self.clock, self.pic)
         self.tlb = Tlb(self.memory, self.clock, walker or PageWalker(), tlb)
         self.cpu = Cpu(self.memory, self.clock, self.bus, self.tlb, block_clock)
@@ -93,7 +96,7 @@ class Machine:
         self.bus.add_ports(self.pic, MASTER_COMMAND, MASTER_DATA, SLAVE_COMMAND, SLAVE_DATA)
         self.bus.add_ports(self.pci, *range(CONFIG_ADDRESS, CONFIG_ADDRESS + 4))
         self.bus.add_ports(self.pci, *range(CONFIG_DATA, CONFIG_DATA + 4))
-        for part in (self.pic, self.pci, self.timer, self.bus):
+        for part in (self.pic, self.pci, self.dma, self.timer, self.bus):
             self.clock.parts[part.name] = part
         self.idle_cycles = 0
         self.horizon = NEVER
@@ -102,9 +105,12 @@ class Machine:
         self.exceptions_delivered: dict[int, int] = {}
         self.interrupts_delivered: dict[int, int] = {}
 
-    def plug(self, device: PciDevice) -> None:
-        """Put a PCI device into the machine."""
-        device.plug(self.bus, self.clock, self.pic, self.pci)
+    def plug(self, device: PciDevice | IsaDevice) -> None:
+        """Put a device into the machine, on the bus that it is made for."""
+        if isinstance(device, IsaDevice):
+            device.plug(self.bus, self.clock, self.pic, self.dma)
+        else:
+            device.plug(self.bus, self.clock, self.pic, self.pci)
 
     def run(self, eip: int, budget_end: int) -> Stop:
         """Run from ``eip``, delivering interrupts and exceptions, until ``hlt`` or the end of the budget.

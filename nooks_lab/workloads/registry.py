@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from nooks_lab import extensions
 from nooks_lab.workloads.network import Network
+from nooks_lab.workloads.play_tune import PlayTune
+from nooks_lab.workloads.tune import Tune
+from nooks_lab.workloads.web_load import WebLoad
 from nooks_lab.workloads.workload import Workload
 
 FULL_MESSAGES, FULL_PINGS = 32, 8
@@ -27,8 +30,12 @@ class Factories:
     brief: Callable[[int], Workload]
 
 
-OTHERS: dict[str, Factories] = {}
-"""For each extension that is no network driver."""
+BRIEF_TUNE = 0.5
+"""Seconds of a brief tune; the whole one takes a minute."""
+
+
+FULL_REQUESTS, BRIEF_REQUESTS = 1000, 40
+"""Pages of 1 KB, and pages of many sizes."""
 
 
 class NoWorkload(LookupError):  # noqa: N818 - the sentence is for the user
@@ -74,4 +81,14 @@ def _factories(extension: str) -> Factories | None:
             lambda seed: Network(extension, seed, FULL_MESSAGES, FULL_PINGS),
             lambda seed: Network(extension, seed),
         )
-    return OTHERS.get(extension)
+    if extensions.CLASSES.get(extension) == "sound":
+        return Factories(
+            lambda seed: PlayTune(extension, Tune(seed=seed)),
+            lambda seed: PlayTune(extension, Tune(BRIEF_TUNE, seed=seed)),
+        )
+    if extension == "khttpd":
+        return Factories(
+            lambda seed: WebLoad(seed, FULL_REQUESTS),
+            lambda seed: WebLoad(seed, BRIEF_REQUESTS, mixed=True),
+        )
+    return None

@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <linux/kernel.h>
 #include <linux/list.h>
+#include <linux/signal.h>
 #include <linux/timer.h>
 #include <linux/types.h>
 #include <linux/wait.h>
@@ -16,9 +17,17 @@
 #define TASK_ZOMBIE 4
 #define TASK_STOPPED 8
 
+#define CLONE_VM 0x00000100
+#define CLONE_FS 0x00000200
+#define CLONE_FILES 0x00000400
+#define CLONE_SIGHAND 0x00000800
+
 #define PF_EXITING 0x00000004
 #define PF_SUPERPRIV 0x00000100
 #define PF_MEMALLOC 0x00000800
+
+struct dentry;
+struct files_struct;
 
 typedef struct {
 	unsigned long sig[2];
@@ -49,6 +58,8 @@ struct task_struct {
 	struct thread_struct thread;	/* the kernel's */
 	struct sigpending pending;	/* the kernel's */
 	sigset_t blocked;	/* the kernel's */
+	struct dentry *pwd;	/* the kernel's; Linux: fs->pwd, and NULL is the root */
+	struct files_struct *files;	/* the kernel's */
 	void *isolation;	/* Nooks: an isolation manager's table of the objects of calls in progress */
 };
 
@@ -78,6 +89,21 @@ extern long sleep_on_timeout(wait_queue_head_t *q, signed long timeout);
 extern void interruptible_sleep_on(wait_queue_head_t *q);
 extern long interruptible_sleep_on_timeout(wait_queue_head_t *q, signed long timeout);
 extern int wake_up_process(struct task_struct *tsk);
+
+/* A thread of the kernel's: runs fn(arg) and ends when that returns. The result is its pid. */
+extern int kernel_thread(int (*fn)(void *), void *arg, unsigned long flags);
+extern void daemonize(void);
+extern int kill_proc(pid_t pid, int sig, int priv);
+extern void flush_signals(struct task_struct *tsk);
+
+/* At the top of a kernel thread's stack: what it was started with. */
+struct kthread_start {
+	int (*fn)(void *arg);
+	void *arg;
+};
+
+/* These write the current task, so they are functions here (see linux/module.h). */
+extern void set_task_comm(struct task_struct *tsk, const char *name);	/* Nooks: a strcpy in Linux */
 
 /* Writes a task_struct, so it is a function here (see linux/module.h). */
 extern void set_task_state(struct task_struct *tsk, long state);	/* Nooks: a macro in Linux */

@@ -128,6 +128,11 @@ static inline struct sk_buff *__skb_dequeue(struct sk_buff_head *list)
 	return first;
 }
 
+static inline int skb_queue_empty(const struct sk_buff_head *list)
+{
+	return list->next == (const struct sk_buff *)list;
+}
+
 static inline int skb_is_nonlinear(const struct sk_buff *skb)
 {
 	return skb->data_len != 0;

@@ -13,6 +13,11 @@ typedef int pid_t;
 typedef unsigned int uid_t;
 typedef unsigned int gid_t;
 typedef unsigned short mode_t;
+typedef unsigned short umode_t;
+typedef unsigned short nlink_t;
+typedef unsigned long ino_t;
+typedef long time_t;
+typedef unsigned short dev_t;
 typedef unsigned short kdev_t;
 
 typedef u8 uint8_t;
