@@ -126,7 +126,7 @@ class _Reader:
             code = " ".join(_COMMENT.sub("", whole).split()).removeprefix("extern ").rstrip(";")
             code = re.sub(r"\s*__attribute__\(\(.*\)\)", "", code)
             behind = _joined(_COMMENT.findall(whole))
-            kind: Kind = "function" if code.endswith(")") else "variable"
+            kind: Kind = "function" if code.endswith(")") and not code.startswith("typedef") else "variable"
             name = _name_of(code) if kind == "function" else code.split("[")[0].split()[-1].lstrip("*")
             yield from self._made(kind, name, code, behind)
 
