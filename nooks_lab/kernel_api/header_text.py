@@ -126,8 +126,13 @@ class _Reader:
             code = " ".join(_COMMENT.sub("", whole).split()).removeprefix("extern ").rstrip(";")
             code = re.sub(r"\s*__attribute__\(\(.*\)\)", "", code)
             behind = _joined(_COMMENT.findall(whole))
-            kind: Kind = "function" if code.endswith(")") and not code.startswith("typedef") else "variable"
-            name = _name_of(code) if kind == "function" else code.split("[")[0].split()[-1].lstrip("*")
+            typedef = code.startswith("typedef ")
+            kind: Kind = "function" if code.endswith(")") and not typedef else "variable"
+            if typedef and code.endswith(")"):
+                # Of a function, or of a pointer to one.
+                name = _name_of(re.sub(r"\((\w+)\)(?=\()", r"(*\1)", code))
+            else:
+                name = _name_of(code) if kind == "function" else code.split("[")[0].split()[-1].lstrip("*")
             yield from self._made(kind, name, code, behind)
 
     def _made(self, kind: Kind, name: str, text: str, behind: str = "") -> Iterator[Item]:

@@ -25,6 +25,7 @@ from nooks_lab.kernel.bug import KernelBug
 from nooks_lab.kernel.exports import export
 from nooks_lab.kernel.fs.parts import FsParts
 from nooks_lab.kernel.lists import init_list_head, list_add, list_add_tail, list_empty, list_for_each
+from nooks_lab.kernel.sched import TASK_UNINTERRUPTIBLE
 from nooks_lab.kernel.timers import HZ
 from nooks_lab.machine.memory import PAGE_SIZE
 
@@ -244,7 +245,7 @@ class BufferCache:
         self._parts.count("nr_buffer_pages", -1)
         return True
 
-    @export(cycles=250)
+    @export(cycles=250, sleeps=True)
     def bread(self, dev: int, block: int, size: int) -> int:
         """Return a block with its contents and one more user; 0 when it cannot be read."""
         address = self.getblk(dev, block, size)
@@ -339,7 +340,7 @@ class BufferCache:
             self.refile(buffer)
         self._parts.wake(buffer.b_wait)
 
-    @export(cycles=100, name="__wait_on_buffer")
+    @export(cycles=100, name="__wait_on_buffer", sleeps=True)
     def __wait_on_buffer(self, bh: int) -> None:
         """Sleep until a buffer is unlocked."""
         self.wait_on(self.view(bh))
@@ -353,9 +354,18 @@ class BufferCache:
         finally:
             bh.b_count.counter -= 1
 
+    def wait_until_unused(self, bh: Any) -> None:
+        """Sleep until a buffer is unlocked, and whoever else waits for it has seen that."""
+        self.wait_on(bh)
+        sched = self._parts.sched
+        while bh.b_count.counter:
+            sched.must_be_process()
+            sched.set_task_state(sched.current.address, TASK_UNINTERRUPTIBLE)
+            sched.schedule_timeout(1)
+
     # I/O
 
-    @export(cycles=100)
+    @export(cycles=100, sleeps=True)
     def ll_rw_block(self, rw: int, nr: int, bhs: int) -> None:
         """Start reading or writing blocks that need it; their addresses lie in an array."""
         buffers = [self.view(self._memory.u32(bhs + 4 * index)) for index in range(nr)]
@@ -423,9 +433,14 @@ class BufferCache:
     def write_old(self) -> None:
         """Start writing the buffers that have been dirty for long."""
         now = self._parts.timers.jiffies
-        self.write([bh for bh in self.dirty() if not (now - bh.b_flushtime) & 0x80000000])
+        old = [bh for bh in self.dirty() if not (now - bh.b_flushtime) & 0x80000000]
+        for bh in old:
+            bh.b_count.counter += 1
+        self.write(old)
+        for bh in old:
+            bh.b_count.counter -= 1
 
-    @export(cycles=300)
+    @export(cycles=300, sleeps=True)
     def fsync_inode_buffers(self, inode: int) -> int:
         """Write an inode's own dirty blocks, and wait."""
         head = self._parts.view("inode", inode).i_dirty_buffers.address

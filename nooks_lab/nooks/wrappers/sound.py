@@ -14,7 +14,7 @@ from nooks_lab.nooks.tracking.tracker import TrackedObject
 from nooks_lab.nooks.tracking.types.sound import OPERATIONS
 from nooks_lab.nooks.wrappers.copies import StructCopy
 from nooks_lab.nooks.wrappers.decisions import Reads, Text
-from nooks_lab.nooks.wrappers.declare import extension_wrapper, kernel_wrapper, parse
+from nooks_lab.nooks.wrappers.declare import kernel_wrapper, parse
 from nooks_lab.nooks.wrappers.memory import end
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ def _register(nooks: "Nooks", domain: Domain, function: str, fops: int, number: 
 def _registers(prototype: str) -> None:
     function = parse(prototype).name
 
-    def body(nooks: "Nooks", domain: Domain, fops: int, number: int) -> int:
-        return _register(nooks, domain, function, fops, number)
+    def body(nooks: "Nooks", domain: Domain, fops: int, *number: int) -> int:
+        return _register(nooks, domain, function, fops, *number)
 
     kernel_wrapper(prototype, fops=Reads("file_operations"))(body)
 
@@ -114,7 +114,13 @@ def free_dma(nooks: "Nooks", domain: Domain, dmanr: int) -> None:
     end(nooks, domain, tracked)
 
 
-# Files
+# Files.  The wrappers of ``struct file_operations`` (fs_operations.py) come here with the files of sound devices.
+
+
+def has(nooks: "Nooks", file: int) -> bool:
+    """Tell whether a file is one that is, or is about to be, open on a sound device of an extension's."""
+    fops = nooks.kernel.device_files.view(file).f_op
+    return bool(fops) and nooks.tracker.by_kernel("sound device", fops) is not None
 
 
 def _file_copy(nooks: "Nooks") -> StructCopy:
@@ -133,7 +139,6 @@ def _lent_inode(nooks: "Nooks", domain: Domain, inode: int) -> AbstractContextMa
     return nooks.tracker.call_object(domain, "device inode", inode, inode)
 
 
-@extension_wrapper("file_operations.open", "int (*)(struct inode *, struct file *)")
 def open_(nooks: "Nooks", inode: int, file: int) -> int:
     """Open a device; from now on the driver has a version of the file, unless it refuses."""
     held_by = _device(nooks, file)
@@ -187,7 +192,6 @@ def _call_file(nooks: "Nooks", file: int, operation: str, inode: int, *arguments
     return result
 
 
-@extension_wrapper("file_operations.write", "int (*)(struct file *, char *, unsigned int, long long *)")
 def write(nooks: "Nooks", file: int, buf: int, count: int, ppos: int) -> int:
     """Write from user memory, which the driver reaches by ``copy_from_user``; the position is in its version."""
     tracked = nooks.tracker.by_kernel("device file", file)
@@ -197,15 +201,11 @@ def write(nooks: "Nooks", file: int, buf: int, count: int, ppos: int) -> int:
     return _call_file(nooks, file, "write", 0, buf, count, position)
 
 
-@extension_wrapper(
-    "file_operations.ioctl", "int (*)(struct inode *, struct file *, unsigned int, unsigned long)"
-)
 def ioctl(nooks: "Nooks", inode: int, file: int, cmd: int, arg: int) -> int:
     """Control a device; where the argument points is the user's business."""
     return _call_file(nooks, file, "ioctl", inode, cmd, arg)
 
 
-@extension_wrapper("file_operations.release", "int (*)(struct inode *, struct file *)")
 def release(nooks: "Nooks", inode: int, file: int) -> int:
     """Close a file: the driver's version ends with the call."""
     result = _call_file(nooks, file, "release", inode)

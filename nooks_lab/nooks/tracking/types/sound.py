@@ -77,7 +77,7 @@ def _check_channel(nooks: "Nooks", _domain: Domain, tracked: "TrackedObject") ->
 
 register(
     ObjectType(
-        70,
+        6,
         "sound device",
         Lifetime.EXPLICIT,
         Transfer.COPY,
@@ -87,7 +87,7 @@ register(
         shared=True,
     ),
     ObjectType(
-        71,
+        7,
         "device file",
         Lifetime.EXPLICIT,
         Transfer.COPY,
@@ -97,7 +97,7 @@ register(
         shared=True,
     ),
     ObjectType(
-        72,
+        8,
         "device inode",
         Lifetime.CALL,
         Transfer.HANDLE,
@@ -106,7 +106,7 @@ register(
         struct="inode",
     ),
     ObjectType(
-        73,
+        9,
         "dma channel",
         Lifetime.EXPLICIT,
         Transfer.HANDLE,
