@@ -63,6 +63,22 @@
 
 #define MAX_NON_LFS ((1UL << 31) - 1)
 
+/* A pointer that may be an error number instead: the last page of addresses is never mapped. */
+static inline void *ERR_PTR(long error)
+{
+	return (void *)error;
+}
+
+static inline long PTR_ERR(const void *ptr)
+{
+	return (long)ptr;
+}
+
+static inline long IS_ERR(const void *ptr)
+{
+	return (unsigned long)ptr > (unsigned long)-1000L;
+}
+
 struct address_space;
 struct block_device;
 struct buffer_head;
