@@ -38,6 +38,14 @@ static u16 fat_toupper(u16 ch)
 		return ch & ~1;
 	if ((ch >= 0x139 && ch <= 0x148) || (ch >= 0x179 && ch <= 0x17e))
 		return ch & 1 ? ch : ch - 1;
+	if (ch == 0x3ac)
+		return 0x386;
+	if (ch >= 0x3ad && ch <= 0x3af)
+		return ch - 0x25;
+	if (ch == 0x3cc)
+		return 0x38c;
+	if (ch == 0x3cd || ch == 0x3ce)
+		return ch - 0x3f;
 	if (ch >= 0x3b1 && ch <= 0x3cb)
 		return ch == 0x3c2 ? ch : ch - 0x20;
 	if (ch >= 0x430 && ch <= 0x44f)
