@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.devices.device import PciDevice
+from nooks_lab.machine.devices.disk import Disk
 from nooks_lab.machine.devices.e1000 import E1000
 
 MAC = bytes.fromhex("000e0c334455")
@@ -66,7 +67,18 @@ def _e1000(name: str, slot: Slot) -> PciDevice:
     )
 
 
-CARDS = {"e1000": Card("Intel 82540EM (PRO/1000 MT Desktop)", "network", _e1000)}
+DISK_BYTES = 8 << 20
+"""The disk that a PC has when nobody gives it one: blank."""
+
+
+def _disk(name: str, slot: Slot) -> PciDevice:
+    return Disk(name, slot.device, slot.ports, bytes(DISK_BYTES))
+
+
+CARDS = {
+    "e1000": Card("Intel 82540EM (PRO/1000 MT Desktop)", "network", _e1000),
+    "disk": Card("ATA disk on an Intel 82371AB (PIIX4)", "disk", _disk),
+}
 """Every card, by the name that ``--device`` and :func:`nooks_lab.boot` take."""
 
 CARD_OF = {"e1000": "e1000"}

@@ -11,6 +11,7 @@ from nooks_lab.kernel.kernel import Kernel
 from nooks_lab.kernel.module import Module, Parameters
 from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.devices.device import PciDevice
+from nooks_lab.machine.devices.disk import Disk
 from nooks_lab.machine.machine import BLOCK_CLOCK_SOURCE, TLB_SOURCE, Machine
 from nooks_lab.machine.paging import Walker
 from nooks_lab.machine.peer import Peer
@@ -58,6 +59,14 @@ class Lab:
     def wire(self) -> Wire:
         """The first network card's wire; LookupError when there is none."""
         return self.wires[self._first_network_card()]
+
+    @property
+    def disk(self) -> Disk:
+        """The disk; LookupError when the PC has none."""
+        for card in self.cards.values():
+            if isinstance(card, Disk):
+                return card
+        raise LookupError("this PC has no disk")
 
     def _first_network_card(self) -> str:
         for name in self.peers:
@@ -139,6 +148,7 @@ def boot(
     walker: Walker | None = None,
     devices: Sequence[str] = ("e1000",),
     mac: bytes = cards.MAC,
+    disk: bytes | None = None,
 ) -> Lab:
     """Switch a PC on, each network card with a station at the end of a wire, and boot the kernel.
 
@@ -156,11 +166,14 @@ def boot(
         The cards to fit the PC with (:data:`nooks_lab.cards.CARDS`), one of a kind.
     mac : bytes
         The first card's station address, 6 bytes.
+    disk : bytes, optional
+        What the card ``disk`` holds; blank when not given.
 
     Raises
     ------
     ValueError
-        When log-only mode is asked for without Nooks, or there are too many cards or two of a kind.
+        When log-only mode is asked for without Nooks, there are too many cards or two of a kind, or an image is given
+        to a PC without a disk.
     UnknownCard
         When there is no such card.
     PolicyError
@@ -175,6 +188,8 @@ def boot(
     kinds = [cards.card(name) for name in devices]
     if len(set(devices)) != len(devices):
         raise ValueError(f"a PC takes one card of a kind, not {', '.join(devices)}")
+    if disk is not None and "disk" not in devices:
+        raise ValueError("an image is for a PC with a disk: boot(devices=('disk',), disk=...)")
     slots = [cards.slot(position, mac) for position in range(len(devices))]
     machine = make_machine(walker)
     fitted: dict[str, PciDevice] = {}
@@ -183,6 +198,8 @@ def boot(
     for name, kind, slot in zip(devices, kinds, slots, strict=True):
         fitted[name] = kind.make(name, slot)
         machine.plug(fitted[name])
+        if isinstance(fitted[name], Disk) and disk is not None:
+            cast(Disk, fitted[name]).insert(disk)
         if kind.kind == "network":
             peers[name] = Peer(f"peer of {name}", machine.clock)
             wires[name] = Wire(cast(Station, fitted[name]), peers[name])
