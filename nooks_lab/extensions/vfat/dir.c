@@ -477,7 +477,7 @@ static int fat_dir_empty(struct inode *dir)
 
 struct fat_readdir {
 	struct fat_walk walk;
-	unsigned char name[VFAT_NAME_MAX * 3];
+	unsigned char name[NAME_MAX];
 };
 
 static int fat_readdir_entries(struct inode *dir, struct file *filp, void *dirent, filldir_t filldir,
@@ -493,9 +493,11 @@ static int fat_readdir_entries(struct inode *dir, struct file *filp, void *diren
 	while ((err = fat_walk_next(dir, walk)) > 0) {
 		if (fat_is_dot(walk->de))
 			continue;
+		len = 0;
 		if (walk->long_len)
 			len = fat_uni_to_name(opts, walk->uni, walk->long_len, rd->name, sizeof(rd->name));
-		else
+		/* What is too long for the kernel in this character set has its short name only. */
+		if (len <= 0)
 			len = fat_uni_to_name(opts, alias, fat_short_to_uni(opts, walk->de, alias), rd->name,
 					      sizeof(rd->name));
 		inode = fat_find_inode(dir->i_sb, walk->i_pos);

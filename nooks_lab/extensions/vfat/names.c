@@ -159,8 +159,9 @@ static int fat_name_to_uni(const struct vfat_options *opts, const unsigned char 
 }
 
 /*
- * UCS-2 to a name in at most size bytes; returns the bytes. A character
- * that the mount's set does not have becomes a question mark.
+ * UCS-2 to a name in at most size bytes; returns the bytes, or an error
+ * when there are more. A character that the mount's set does not have
+ * becomes a question mark.
  */
 static int fat_uni_to_name(const struct vfat_options *opts, const u16 *uni, int count, unsigned char *name, int size)
 {
@@ -183,7 +184,7 @@ static int fat_uni_to_name(const struct vfat_options *opts, const u16 *uni, int 
 			n = 1;
 		}
 		if (len + n > size)
-			break;
+			return -ENAMETOOLONG;
 		memcpy(name + len, bytes, n);
 		len += n;
 	}
