@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 from nooks_lab.kernel import linker
 from nooks_lab.kernel.execution import GATE_SIZE, Execution, Hang
 from nooks_lab.kernel.exports import Export, Signature, exports_of
+from nooks_lab.kernel.fs.filesystems import FileSystems
+from nooks_lab.kernel.fs.parts import FsParts
 from nooks_lab.kernel.hooks import Hooks
 from nooks_lab.kernel.irq import NR_IRQS, Interrupts
 from nooks_lab.kernel.module import Module, ModuleError, ModuleInfo, Parameters
@@ -26,6 +28,7 @@ from nooks_lab.kernel.pci import Pci
 from nooks_lab.kernel.printk import Printk
 from nooks_lab.kernel.resource import Resources
 from nooks_lab.kernel.sched import Scheduler, Thread
+from nooks_lab.kernel.semaphore import Semaphores
 from nooks_lab.kernel.slab import SlabAllocator
 from nooks_lab.kernel.softirq import SoftIrqs
 from nooks_lab.kernel.structs import Array, Types
@@ -129,7 +132,13 @@ class Kernel:
         stat = types.view("irq_cpustat", symbols["irq_stat"])
         self.irq_stat = stat
         self.timers = Timers(
-            types, memory, machine.clock, symbols["jiffies"], symbols["timer_list_head"], call
+            types,
+            memory,
+            machine.clock,
+            symbols["jiffies"],
+            symbols["timer_list_head"],
+            call,
+            symbols["xtime"],
         )
         self.softirqs = SoftIrqs(stat)
         self.sched = Scheduler(
@@ -172,6 +181,26 @@ class Kernel:
         self.user = UserMemory(memory, self.page_table, self.pages)
         self.resources = Resources(types, memory, self.slab)
         self.pci = Pci(types, memory, machine.pci, self.slab, self.pages, self.resources, symbols, call)
+        self.semaphores = Semaphores(types, self.sched)
+        self.fs = FileSystems(
+            FsParts(
+                types,
+                memory,
+                machine,
+                self.slab,
+                self.pages,
+                self.sched,
+                self.semaphores,
+                self.timers,
+                self.irq,
+                self.user,
+                call,
+                self.log,
+                symbols,
+            ),
+            self.page_table,
+        )
+        self.files = self.fs.files
         self.skbs = SocketBuffers(types, memory, self.slab, self.pages)
         self.net = NetDevices(
             types, memory, self.slab, self.skbs, self.timers, self.softirqs, symbols, call, self.log
@@ -212,6 +241,8 @@ class Kernel:
             self.net,
             self.inet,
             self.traps,
+            self.semaphores,
+            *self.fs.exporting,
         )
         self.modules = Modules(
             self.types,
@@ -245,6 +276,9 @@ class Kernel:
         self.net.boot()
         self.net.watchdog = self.exported["dev_watchdog"]
         self.inet.boot(self.exported)
+        self.fs.boot(self.exported)
+        self.fs.kupdate.spawn = self._daemon
+        self.pages.reclaim = self.fs.reclaim
         self.symbols.add(None, *self.image.text, self.image.exported)
         names = {gate.name: address for address, gate in self.execution.gates.items()}
         self.symbols.add(None, min(self.execution.gates), max(self.execution.gates) + GATE_SIZE, names)
@@ -279,7 +313,16 @@ class Kernel:
 
     def start(self, name: str, body: Callable[[], Any]) -> Thread:
         """Make a process that executes kernel code ``body``; :meth:`wait` or :meth:`run` runs it."""
-        return self.sched.spawn(name, lambda: self.execution.system_call(body))
+        return self.sched.spawn(name, lambda: self.execution.system_call(body), self._exit)
+
+    def _exit(self, task: Any) -> None:
+        """``do_exit``: a process gives up what it has open, whatever it ended of."""
+        self.execution.system_call(lambda: self.fs.table.exit(task))
+
+    def _daemon(self, name: str, body: Callable[[], Any]) -> Thread:
+        thread = self.start(name, body)
+        thread.detached = True
+        return thread
 
     def wait(self, thread: Thread) -> None:
         """Run until a process has ended; see :meth:`in_task`."""

@@ -1,5 +1,7 @@
 """The page allocator: buddy lists over ``mem_map``, all in guest memory (Linux 2.4 ``mm/page_alloc.c``)."""
 
+from collections.abc import Callable
+
 from nooks_lab.kernel.exports import export
 from nooks_lab.kernel.lists import init_list_head, list_add, list_del, list_empty
 from nooks_lab.kernel.page_table import PAGE_OFFSET, phys_to_virt, virt_to_phys
@@ -41,6 +43,8 @@ class PageAllocator:
         self._virtual = types.offset("page", "virtual")
         self._area_size = types.size("free_area")
         self._reserved = 1 << 14
+        self.reclaim: Callable[[], int] = lambda: 0
+        self._reclaiming = False
 
     def boot(self, first_free: int) -> None:
         """Describe every frame and free those from physical address ``first_free`` on."""
@@ -88,7 +92,21 @@ class PageAllocator:
             self.free(addr, order)
 
     def alloc(self, order: int) -> int:
-        """Return the linear address of 2**order pages, or 0 when no such block is left."""
+        """Return the linear address of 2**order pages, or 0 when no such block is left.
+
+        Before it gives up, it has the caches freed of what is in them only for speed.
+        """
+        address = self._alloc(order)
+        if not address and not self._reclaiming:
+            self._reclaiming = True
+            try:
+                while not address and self.reclaim():
+                    address = self._alloc(order)
+            finally:
+                self._reclaiming = False
+        return address
+
+    def _alloc(self, order: int) -> int:
         memory = self._memory
         for larger in range(order, MAX_ORDER):
             head = self._free_area + larger * self._area_size

@@ -33,6 +33,10 @@ class TaskKilled(Exception):  # noqa: N818 - an event of the guest
         self.code = code
 
 
+def _nothing(_task: Any) -> None:
+    """Such a task has nothing to give up."""
+
+
 class Thread:
     """The running part of a task: its greenlet, and its registers while another task runs."""
 
@@ -104,12 +108,28 @@ class Scheduler:
         """Return the running task's pid."""
         return self._memory.u32(self._memory.u32(self._current) + self._pid)
 
+    def must_be_process(self) -> None:
+        """Only a process can wait.
+
+        Raises
+        ------
+        RuntimeError
+            Outside of any.
+        """
+        if self.current_pid() == 0:
+            raise RuntimeError("a call that waits needs a process: make it inside kernel.in_task")
+
     def in_interrupt(self) -> bool:
         """Tell whether the CPU is in an interrupt handler or softirq."""
         return bool(self._irq_stat.local_irq_count + self._irq_stat.local_bh_count)
 
-    def spawn(self, name: str, body: Callable[[], Any]) -> Thread:
+    def spawn(self, name: str, body: Callable[[], Any], at_exit: Callable[[Any], None] = _nothing) -> Thread:
         """Make a runnable task that executes ``body`` in process context.
+
+        Parameters
+        ----------
+        at_exit : callable (task)
+            Called in the task's context when it has ended, or was killed.
 
         Raises
         ------
@@ -125,7 +145,11 @@ class Scheduler:
         self._memory.set_u32(self._last_pid, pid)
         self._fill(task, name.encode()[:15], pid)
         self._link(task)
-        thread: Thread = Thread(task, greenlet.greenlet(lambda: self._main(thread, body), parent=self._boot))
+
+        def run() -> None:
+            self._main(thread, body, at_exit)
+
+        thread: Thread = Thread(task, greenlet.greenlet(run, parent=self._boot))
         thread.registers = self._machine.cpu.registers() | {
             "esp": stack + THREAD_SIZE - 32,
             "ebp": 0,
@@ -140,11 +164,16 @@ class Scheduler:
         task.prev_task, task.next_task = last.address, init.address
         last.next_task = init.prev_task = task.address
 
-    def _main(self, thread: Thread, body: Callable[[], Any]) -> None:
+    def _main(self, thread: Thread, body: Callable[[], Any], at_exit: Callable[[Any], None]) -> None:
         try:
             thread.result = body()
         except TaskKilled as death:
             thread.exit_code, thread.killed = death.code, True
+        if thread.task.files or thread.task.pwd:
+            try:
+                at_exit(thread.task)
+            except TaskKilled as death:
+                thread.exit_code, thread.killed = death.code, True
 
     def run(self, thread: Thread) -> None:
         """Run tasks until this one has ended; what the guest raises (a panic, say) comes out of here."""

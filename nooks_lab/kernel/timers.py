@@ -21,6 +21,8 @@ class Timers:
         Addresses of the variable ``jiffies`` and of the list's head.
     call : callable (address, data)
         Calls the timer's function.
+    xtime : int
+        Address of the time of day, whose seconds the tick counts; 0 for none.
     """
 
     def __init__(
@@ -31,7 +33,9 @@ class Timers:
         jiffies: int,
         head: int,
         call: Callable[[int, int], int],
+        xtime: int = 0,
     ) -> None:
+        self._xtime = xtime
         self._types, self._memory, self._clock = types, memory, clock
         self._jiffies, self._head, self._call = jiffies, head, call
         init_list_head(memory, head)
@@ -45,6 +49,8 @@ class Timers:
         """The timer interrupt: count a jiffy, then run every expired timer once."""
         now = self.jiffies + 1
         self._memory.set_u32(self._jiffies, now)
+        if self._xtime and not now % HZ:
+            self._memory.set_u32(self._xtime, self._memory.u32(self._xtime) + 1)
         while (entry := self._memory.u32(self._head)) != self._head:
             timer = self._types.view("timer_list", entry)
             if not _reached(now, timer.expires):

@@ -66,6 +66,47 @@ struct tcp_mib tcp_statistics;
 struct udp_mib udp_statistics;
 struct arp_mib arp_statistics;
 
+volatile struct timeval xtime;
+struct timezone sys_tz;
+
+struct buffer_head *buffer_hash_table[BUFFER_HASH_SIZE];
+struct list_head lru_list[NR_LIST];
+struct list_head buffer_free_list[NR_SIZES];
+unsigned long nr_buffer_pages;
+struct page *page_hash_table[PAGE_HASH_SIZE];
+struct list_head inactive_list;
+unsigned long nr_cached_pages;
+struct list_head inode_hashtable[INODE_HASH_SIZE];
+struct list_head inode_in_use;
+struct list_head inode_unused;
+unsigned long nr_inodes;
+struct list_head dentry_hashtable[DENTRY_HASH_SIZE];
+struct list_head dentry_unused;
+unsigned long nr_dentry;
+struct list_head super_blocks;
+struct file_system_type *file_systems;
+struct list_head vfsmntlist;
+struct list_head bdev_list;
+unsigned long nr_files;
+unsigned long unnamed_dev_in_use;
+unsigned long ramfs_next_ino;
+struct char_device chrdevs[MAX_CHRDEV];
+struct ide_hwgroup ide_hwgroup;
+struct hd_struct ide_hd[IDE_MINORS];
+char kdevname_buf[32];
+char bdevname_buf[32];
+struct inode_operations empty_iops;
+struct file_operations empty_fops;
+struct inode_operations bad_inode_ops;
+struct file_operations bad_file_ops;
+struct file_operations def_chr_fops;
+struct inode_operations ramfs_dir_inode_operations;
+struct file_operations ramfs_dir_operations;
+struct file_operations ramfs_file_operations;
+struct address_space_operations ramfs_aops;
+struct super_operations ramfs_ops;
+struct file_system_type ramfs_fs_type;
+
 void *memcpy(void *dest, const void *src, size_t count)
 {
 	void *to = dest;

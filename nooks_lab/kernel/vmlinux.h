@@ -30,6 +30,7 @@
 #include <asm/io.h>
 #include <asm/ptrace.h>
 #include <asm/uaccess.h>
+#include "fs/vfs.h"
 #include "net/inet.h"
 
 #define MAX_ORDER 10

@@ -20,6 +20,9 @@
 #define PF_SUPERPRIV 0x00000100
 #define PF_MEMALLOC 0x00000800
 
+struct dentry;
+struct files_struct;
+
 typedef struct {
 	unsigned long sig[2];
 } sigset_t;
@@ -49,6 +52,8 @@ struct task_struct {
 	struct thread_struct thread;
 	struct sigpending pending;
 	sigset_t blocked;
+	struct dentry *pwd;		/* Linux: fs->pwd; NULL is the root */
+	struct files_struct *files;
 	void *isolation;	/* Nooks: an isolation manager's table of the objects of calls in progress */
 };
 

@@ -1,0 +1,1 @@
+"""The block layer: requests, the disk's driver, the buffer cache."""

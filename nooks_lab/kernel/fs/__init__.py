@@ -1,0 +1,1 @@
+"""The virtual filesystem: inodes, directory entries, mounts, open files, and the page cache."""
