@@ -181,9 +181,10 @@ class Supers:
         self._dcache.shrink_dcache_parent(root)
         self._dcache.dput(root)
         self._dcache.shrink_dcache_sb(sb.address)
-        sb.s_flags &= ~MS_ACTIVE
+        # Before: an inode that is dropped from an inactive filesystem takes its unwritten pages along.
         if not dead:
             self.sync_one(sb)
+        sb.s_flags &= ~MS_ACTIVE
         for inode in self._inodes.of(sb.address):
             if not inode.i_count.counter:
                 self._inodes.dispose(inode)
