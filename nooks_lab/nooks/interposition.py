@@ -8,7 +8,7 @@ from nooks_lab.kernel.exports import Signature
 from nooks_lab.kernel.modules import Module, ModuleError
 from nooks_lab.nooks.isolation.domain import BadParameter, Domain
 from nooks_lab.nooks.tracking.tracker import NoRecord
-from nooks_lab.nooks.wrappers import memory, net, pci, tasks
+from nooks_lab.nooks.wrappers import block, fs, memory, net, pci, tasks
 from nooks_lab.nooks.wrappers.decisions import Held
 from nooks_lab.nooks.wrappers.declare import (
     EXTENSION_WRAPPERS,
@@ -23,7 +23,7 @@ from nooks_lab.nooks.xpc.deferred import QUEUE_CYCLES, QUEUE_SIZE, CallQueue, De
 if TYPE_CHECKING:
     from nooks_lab.nooks.manager import Nooks
 
-WRAPPER_MODULES = (memory, tasks, pci, net)
+WRAPPER_MODULES = (memory, tasks, pci, net, block, fs, fs.fs_operations)
 """Importing them declares their wrappers."""
 
 CHECK_CYCLES = 15

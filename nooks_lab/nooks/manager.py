@@ -27,6 +27,8 @@ from nooks_lab.nooks.wrappers.copies import (
     OperationsCopy,
     StructCopy,
 )
+from nooks_lab.nooks.wrappers.fs_calls import FsCalls
+from nooks_lab.nooks.wrappers.fs_versions import FsVersions
 from nooks_lab.nooks.xpc.calls import ExtensionFault, Xpc
 from nooks_lab.nooks.xpc.deferred import DEFAULT_BATCH, DeferredCalls, check_batch
 from nooks_lab.nooks.xpc.shadow import Shadows
@@ -97,6 +99,8 @@ class Nooks:
         self.sk_buff = StructCopy(
             kernel.types, kernel.memory, kernel.machine.clock, "sk_buff", SK_BUFF_WRITABLE
         )
+        self.fs = FsVersions(self)
+        self.fs_calls = FsCalls(self)
         self.interposition.add_delayed("copy back net_device", self._copy_back_device, 1)
         self.interposition.add_delayed("refresh net_device", self._refresh_device, 1)
         self.xpc.entering = self._entering

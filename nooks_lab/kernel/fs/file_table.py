@@ -43,6 +43,7 @@ class FileTable:
         address = parts.slab.zalloc(parts.types.size("file"))
         if not address:
             self._dcache.dput(place.dentry.address)
+            self._supers.put(place.mount)
             return -ENOMEM
         file, inode = self.view(address), self._inodes.view(place.dentry.d_inode)
         file.f_dentry, file.f_vfsmnt, file.f_op = place.dentry.address, place.mount.address, inode.i_fop
@@ -65,10 +66,13 @@ class FileTable:
         inode = self._inodes.view(self._dcache.view(file.f_dentry).d_inode)
         sb = self._supers.view(inode.i_sb)
         self._parts.list_del_init(file.address)
-        dentry = file.f_dentry
+        dentry, mount = file.f_dentry, self._supers.mount_at(file.f_vfsmnt)
         self._parts.slab.free(file.address)
         self._parts.count("nr_files", -1)
+        sb.s_count += 1
         self._dcache.dput(dentry)
+        self._supers.put(mount)
+        sb.s_count -= 1
         self._supers.reap(sb)
 
     def put(self, file: Any) -> None:

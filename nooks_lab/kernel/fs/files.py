@@ -150,6 +150,7 @@ class Files:
             else:
                 self._names.create(place, directory, dentry, mode & ~UMASK | S_IFREG, path)
             self._dcache.hold(dentry)
+            self._supers.hold(place.mount)
             return Place(place.mount, dentry)
 
     def _may_open(self, place: Place, flags: int, path: str) -> None:
@@ -544,13 +545,14 @@ class Files:
             sb = self._supers.read(found[0], name, MS_RDONLY if read_only else 0, data)
             if isinstance(sb, int):
                 raise FileError(-sb, f"mount of {device} on {path}")
+            # The mount takes over the use of the dentry.
+            self._dcache.hold(place.dentry)
             if self._supers.attach(sb, device, place.mount, place.dentry):
+                self._dcache.dput(place.dentry.address)
                 self._supers.kill(sb)
                 raise FileError(12, path)
-        except BaseException:
-            self._names.put(place)
-            raise
         finally:
+            self._names.put(place)
             if data:
                 self._parts.pages.free(data, 0)
         if sb.s_bdev:
@@ -561,10 +563,13 @@ class Files:
         self._enter()
         place = self._names.walk(path)
         mount, root = place.mount, place.dentry.address == place.mount.mnt_root
-        self._names.put(place)
-        if not root:
-            raise FileError(EINVAL, path)
-        checked(self._supers.unmount(mount), path)
+        self._dcache.dput(place.dentry.address)
+        try:
+            if not root:
+                raise FileError(EINVAL, path)
+            checked(self._supers.unmount(mount), path)
+        finally:
+            self._supers.put(mount)
 
     def statfs(self, path: str) -> StatFs:
         """Return how much room a filesystem has."""

@@ -1,6 +1,6 @@
 """Inodes: their hash table, their lists, their reference counts, writing them back (Linux 2.4 ``fs/inode.c``)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from nooks_lab.kernel.block.buffer_cache import BufferCache
@@ -22,9 +22,16 @@ HASH_SIZE = 128
 
 
 class Inodes:
-    """All inodes in memory."""
+    """All inodes in memory.
+
+    Attributes
+    ----------
+    freed : callable (super block)
+        Told when an inode of a super block has gone.
+    """
 
     def __init__(self, parts: FsParts, buffers: BufferCache, pages: PageCache) -> None:
+        self.freed: Callable[[int], None] = lambda sb: None
         self._parts, self._memory, self._buffers, self._pages = parts, parts.memory, buffers, pages
         variables, offset = parts.variables, parts.types.offset
         self._table = variables["inode_hashtable"]
@@ -74,8 +81,10 @@ class Inodes:
     def _free(self, inode: Any) -> None:
         self._parts.list_del_init(inode.address + self._hash)
         self._parts.list_del_init(inode.address + self._list)
+        sb = inode.i_sb
         self._parts.slab.free(inode.address)
         self._parts.count("nr_inodes", -1)
+        self.freed(sb)
 
     def everything(self) -> Iterator[Any]:
         """Yield every inode: in use, dirty, unused."""

@@ -31,7 +31,7 @@ _S_DEAD = 16
 
 @dataclass
 class Place:
-    """A mount, and a dentry in it that whoever has this uses."""
+    """A mount and a dentry in it, both of which whoever has this uses."""
 
     mount: Any
     dentry: Any
@@ -63,6 +63,7 @@ class Names:
         else:
             mount, dentry = root, self._dcache.view(root.mnt_root)
         self._dcache.hold(dentry)
+        self._supers.hold(mount)
         return Place(mount, dentry)
 
     def walk(self, path: str) -> Place:
@@ -111,20 +112,26 @@ class Names:
             below = self._dcache.view(mounted.mnt_root)
             self._dcache.hold(below)
             self._dcache.dput(place.dentry.address)
-            place.mount, place.dentry = mounted, below
+            place.dentry = below
+            self._change_mount(place, mounted)
+
+    def _change_mount(self, place: Place, mount: Any) -> None:
+        self._supers.hold(mount)
+        self._supers.put(place.mount)
+        place.mount = mount
 
     def _up(self, place: Place) -> None:
         """``follow_dotdot``: to the parent, out of a mount if need be."""
-        mount = place.mount
-        while place.dentry.address == mount.mnt_root and mount.mnt_parent != mount.address:
+        while (mount := place.mount).mnt_root == place.dentry.address and mount.mnt_parent != mount.address:
             above = self._dcache.view(mount.mnt_mountpoint)
             self._dcache.hold(above)
             self._dcache.dput(place.dentry.address)
-            place.dentry, mount = above, self._supers.mount_at(mount.mnt_parent)
+            place.dentry = above
+            self._change_mount(place, self._supers.mount_at(mount.mnt_parent))
         parent = self._dcache.view(place.dentry.d_parent)
         self._dcache.hold(parent)
         self._dcache.dput(place.dentry.address)
-        place.mount, place.dentry = mount, parent
+        place.dentry = parent
 
     def _must_be_directory(self, dentry: Any, shown: str) -> Any:
         if not dentry.d_inode:
@@ -208,6 +215,7 @@ class Names:
     def put(self, place: Place) -> None:
         """``path_release``: no longer use a place."""
         self._dcache.dput(place.dentry.address)
+        self._supers.put(place.mount)
 
     @contextmanager
     def at(self, path: str) -> Iterator[Place]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from nooks_lab.kernel.block.buffer_cache import BufferCache
 from nooks_lab.kernel.block.devices import BlockDevices
-from nooks_lab.kernel.errno import EBUSY, EINVAL, ENODEV, ENOMEM
+from nooks_lab.kernel.errno import EBUSY, EINVAL, EIO, ENODEV, ENOMEM
 from nooks_lab.kernel.exports import export
 from nooks_lab.kernel.fs.dcache import Dcache
 from nooks_lab.kernel.fs.inodes import I_DIRTY, I_LOCK, MS_ACTIVE, MS_RDONLY, Inodes
@@ -32,6 +32,7 @@ class Supers:
         dcache: Dcache,
     ) -> None:
         self._pages = pages
+        inodes.freed = lambda sb: self.reap(self.view(sb))
         self._parts, self._memory, self._buffers = parts, parts.memory, buffers
         self._devices, self._inodes, self._dcache = devices, inodes, dcache
         self._supers, self._mounts = parts.variables["super_blocks"], parts.variables["vfsmntlist"]
@@ -152,9 +153,16 @@ class Supers:
             self._give_back(dev, bdev)
             return -ENOMEM
         sb.s_bdev = 0 if bdev is None else bdev.address
-        self._count_module(kind.owner, 1)
-        if not self._parts.raw_call(kind.read_super, sb.address, data, 0) or not sb.s_root:
-            self._count_module(kind.owner, -1)
+        owner = kind.owner
+        self._count_module(owner, 1)
+        sb.s_count += 1
+        done = self._parts.raw_call(kind.read_super, sb.address, data, 0)
+        sb.s_count -= 1
+        if sb.s_flags & MS_DEAD:
+            self.reap(sb)
+            return -EIO
+        if not done or not sb.s_root:
+            self._count_module(owner, -1)
             self._inodes.prune(1 << 16, sb.address)
             self._free(sb)
             self._give_back(dev, bdev)
@@ -176,23 +184,30 @@ class Supers:
 
     def kill(self, sb: Any) -> None:
         """``kill_super``: write what is dirty, let the filesystem go, and free everything of it."""
-        parts, dead = self._parts, sb.s_flags & MS_DEAD
+        parts = self._parts
+        # The filesystem may fail in what follows, and be abandoned by another task.
+        sb.s_count += 1
+        # First: an inode that is dropped once the root has gone takes its unwritten pages along.
+        if not sb.s_flags & MS_DEAD:
+            self.sync_one(sb)
         root, sb.s_root = sb.s_root, 0
         self._dcache.shrink_dcache_parent(root)
         self._dcache.dput(root)
         self._dcache.shrink_dcache_sb(sb.address)
-        # Before: an inode that is dropped from an inactive filesystem takes its unwritten pages along.
-        if not dead:
-            self.sync_one(sb)
         sb.s_flags &= ~MS_ACTIVE
+        if not sb.s_flags & MS_DEAD:
+            self.sync_one(sb)
         for inode in self._inodes.of(sb.address):
             if not inode.i_count.counter:
                 self._inodes.dispose(inode)
         operations = parts.view("super_operations", sb.s_op) if sb.s_op else None
         if operations and operations.put_super:
             parts.raw_call(operations.put_super, sb.address)
-        if not dead:
-            self._count_module(parts.view("file_system_type", sb.s_type).owner, -1)
+        sb.s_count -= 1
+        if sb.s_flags & MS_DEAD:
+            self.reap(sb)
+            return
+        self._count_module(parts.view("file_system_type", sb.s_type).owner, -1)
         left = self._inodes.of(sb.address)
         if left:
             parts.log(f"VFS: Busy inodes after unmount: {len(left)}\n")
@@ -302,8 +317,18 @@ class Supers:
             self._dcache.dput(mountpoint.address)
         self._dcache.dput(mount.mnt_root)
         self._parts.list_del_init(mount.address + self._mnt_list)
-        self._parts.slab.free(mount.mnt_devname)
-        self._parts.slab.free(mount.address)
+        self.put(mount)
+
+    def hold(self, mount: Any) -> None:
+        """``mntget``: one user of a mount more."""
+        mount.mnt_count.counter += 1
+
+    def put(self, mount: Any) -> None:
+        """``mntput``: one user less; one that was taken out is freed with its last."""
+        mount.mnt_count.counter -= 1
+        if not mount.mnt_count.counter:
+            self._parts.slab.free(mount.mnt_devname)
+            self._parts.slab.free(mount.address)
 
     def busy(self, mount: Any) -> bool:
         """Tell whether files of a mount are open, or other mounts lie below it."""
@@ -341,6 +366,7 @@ class Supers:
         block is freed with the last of it.  What was not written to its device is lost.
         """
         parts = self._parts
+        sb.s_count += 1
         sb.s_flags = sb.s_flags & ~MS_ACTIVE | MS_DEAD
         sb.s_op, sb.s_dirt = 0, 0
         parts.list_del_init(sb.s_instances.address)
@@ -371,9 +397,11 @@ class Supers:
         dev, bdev, sb.s_bdev = sb.s_dev, sb.s_bdev, 0
         self._buffers.invalidate(dev, destroy_dirty=True)
         self._give_back(dev, parts.view("block_device", bdev) if bdev else None)
+        sb.s_count -= 1
         self.reap(sb)
 
     def reap(self, sb: Any) -> None:
         """Free the super block of an abandoned filesystem, once nothing of it is open any more."""
-        if sb.s_flags & MS_DEAD and not self.files(sb) and not self._inodes.of(sb.address):
+        unused = sb.s_count == 1 and not self.files(sb) and not self._inodes.of(sb.address)
+        if sb.s_flags & MS_DEAD and unused:
             self._free(sb)

@@ -23,6 +23,8 @@ class Grant(IntEnum):
     PACKET = 4
     DMA = 5
     DEVICE_REGISTERS = 6
+    DISK_BLOCK = 7
+    PAGE_CACHE = 8
 
     @property
     def label(self) -> str:

@@ -92,6 +92,10 @@ def mapped_range(tracked: TrackedObject) -> tuple[int, int]:
         return tracked.kernel, first
     if tracked.type == "sk_buff":
         return first, second - first
+    if tracked.type == "buffer_head":
+        return first, second
+    if tracked.type == "page":
+        return first, PAGE_SIZE
     return 0, 0
 
 

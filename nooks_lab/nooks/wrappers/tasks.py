@@ -57,14 +57,14 @@ def _sleeps_on(prototype: str) -> None:
     function = parse(prototype).name
 
     def body(nooks: "Nooks", domain: Domain, q: int, *arguments: int) -> int | None:
-        queue = _queue(nooks, domain, q)
+        queue = kernel_queue(nooks, domain, q)
         _show_waiters(nooks, q, queue, anyone=True)
         try:
             return _sleeping(nooks, lambda: nooks.kernel_function(function)(queue, *arguments))
         finally:
             # While the task slept, the domain may have failed and lost its queue, or the extension freed it.
             if not domain.failed and domain.may_write(q, nooks.kernel.types.size("__wait_queue_head")):
-                _show_waiters(nooks, q, _queue(nooks, domain, q))
+                _show_waiters(nooks, q, kernel_queue(nooks, domain, q))
 
     kernel_wrapper(prototype, q=Writes("__wait_queue_head"))(body)
 
@@ -75,7 +75,7 @@ _sleeps_on("long sleep_on_timeout(struct __wait_queue_head *q, long timeout)")
 _sleeps_on("long interruptible_sleep_on_timeout(struct __wait_queue_head *q, long timeout)")
 
 
-def _queue(nooks: "Nooks", domain: Domain, q: int) -> int:
+def kernel_queue(nooks: "Nooks", domain: Domain, q: int) -> int:
     """Return the kernel's version of a wait queue, made at its first use: the kernel follows no list of an
     extension's."""
     tracked = nooks.tracker.find(domain, "wait queue", q)
@@ -101,7 +101,7 @@ def _show_waiters(nooks: "Nooks", q: int, queue: int, anyone: bool = False) -> N
 )
 def wake_up(nooks: "Nooks", domain: Domain, q: int, mode: int, nr: int) -> None:
     """Wake whoever sleeps on a queue of the extension's."""
-    nooks.kernel.sched.wake_up(_queue(nooks, domain, q), mode, nr)
+    nooks.kernel.sched.wake_up(kernel_queue(nooks, domain, q), mode, nr)
 
 
 @kernel_wrapper(
@@ -111,7 +111,7 @@ def wake_up(nooks: "Nooks", domain: Domain, q: int, mode: int, nr: int) -> None:
 )
 def add_wait_queue(nooks: "Nooks", domain: Domain, q: int, wait: int) -> None:
     """Put the current task on a queue; of the waiter, too, the kernel keeps a version of its own."""
-    queue = _queue(nooks, domain, q)
+    queue = kernel_queue(nooks, domain, q)
     if nooks.tracker.find(domain, "waiter", wait) is not None:
         raise BadParameter(f"add_wait_queue: {wait:08x} waits already")
     kernel = nooks.kernel.slab.zalloc(nooks.kernel.types.size("__wait_queue"))
@@ -133,7 +133,7 @@ def add_wait_queue(nooks: "Nooks", domain: Domain, q: int, wait: int) -> None:
 def remove_wait_queue(nooks: "Nooks", domain: Domain, q: int, wait: TrackedObject) -> None:
     """Take a waiter off its queue."""
     end(nooks, domain, wait)
-    _show_waiters(nooks, q, _queue(nooks, domain, q))
+    _show_waiters(nooks, q, kernel_queue(nooks, domain, q))
 
 
 @kernel_wrapper(
