@@ -191,8 +191,9 @@ class Supers:
         if not sb.s_flags & MS_DEAD:
             self.sync_one(sb)
         root, sb.s_root = sb.s_root, 0
-        self._dcache.shrink_dcache_parent(root)
-        self._dcache.dput(root)
+        if root:
+            self._dcache.shrink_dcache_parent(root)
+            self._dcache.dput(root)
         self._dcache.shrink_dcache_sb(sb.address)
         sb.s_flags &= ~MS_ACTIVE
         if not sb.s_flags & MS_DEAD:
