@@ -23,6 +23,10 @@ class Census:
         Sizes of the vmalloc areas.
     tracked : int
         Objects in the object tracker, of all domains.
+    inodes, dentries, cached_pages : int
+        All in memory, those that nobody uses included: ``files.shrink_caches()`` frees these.
+    buffers : int
+        Blocks that somebody uses.
     """
 
     objects: dict[str, int]
@@ -36,6 +40,12 @@ class Census:
     modules: tuple[str, ...]
     tasks: int
     tracked: int = 0
+    inodes: int = 0
+    dentries: int = 0
+    files: int = 0
+    buffers: int = 0
+    super_blocks: int = 0
+    cached_pages: int = 0
 
     def more_than(self, before: "Census") -> dict[str, int]:
         """Return how much more of each kind there is than before; negative numbers where there is less."""
@@ -51,6 +61,12 @@ class Census:
             "modules": len(self.modules) - len(before.modules),
             "tasks": self.tasks - before.tasks,
             "tracker entries": self.tracked - before.tracked,
+            "inodes": self.inodes - before.inodes,
+            "dentries": self.dentries - before.dentries,
+            "open files": self.files - before.files,
+            "buffers in use": self.buffers - before.buffers,
+            "super blocks": self.super_blocks - before.super_blocks,
+            "pages of files": self.cached_pages - before.cached_pages,
         }
 
 
@@ -74,6 +90,12 @@ def take(lab: Lab) -> Census:
         tracked=sum(len(lab.nooks.tracker.objects(domain)) for domain in lab.nooks.domains)
         if lab.nooks
         else 0,
+        inodes=kernel.memory.u32(kernel.variable("nr_inodes")),
+        dentries=kernel.memory.u32(kernel.variable("nr_dentry")),
+        files=kernel.memory.u32(kernel.variable("nr_files")),
+        buffers=kernel.fs.buffers.all_in_use(),
+        super_blocks=len(kernel.fs.supers.supers()),
+        cached_pages=kernel.memory.u32(kernel.variable("nr_cached_pages")),
     )
 
 

@@ -49,6 +49,18 @@ struct flat_info {
 	struct buffer_head *bitmap;
 };
 
+/* Which function stores wildly, from now on; 0 for none. */
+volatile int bug_place = 0;
+MODULE_PARM(bug_place, "i");
+
+enum { LOOKUP = 1, CREATE, GET_BLOCK, READDIR, WRITE_INODE, READ_SUPER, PUT_SUPER, DELETE_INODE, READPAGE, STATFS };
+
+static void bug_in(int place)
+{
+	if (bug_place == place)
+		*(volatile int *)0xc0100000 = 0x0badf00d;
+}
+
 static struct super_operations flat_sops;
 static struct inode_operations flat_dir_iops, flat_file_iops;
 static struct file_operations flat_dir_fops, flat_file_fops;
@@ -157,6 +169,7 @@ static int flat_get_block(struct inode *inode, long iblock, struct buffer_head *
 	u32 block;
 	int fresh, error;
 
+	bug_in(GET_BLOCK);
 	error = find_block(inode, iblock, create, &block, &fresh);
 	if (error || !block)
 		return error;
@@ -170,6 +183,7 @@ static int flat_get_block(struct inode *inode, long iblock, struct buffer_head *
 
 static int flat_readpage(struct file *file, struct page *page)
 {
+	bug_in(READPAGE);
 	return block_read_full_page(page, flat_get_block);
 }
 
@@ -232,6 +246,7 @@ static void flat_write_inode(struct inode *inode, int sync)
 	struct flat_inode *raw;
 	struct buffer_head *bh = table_block(inode->i_sb, inode->i_ino, &raw);
 
+	bug_in(WRITE_INODE);
 	if (!bh)
 		return;
 	raw->mode = inode->i_mode;
@@ -283,6 +298,7 @@ static void flat_truncate(struct inode *inode)
 
 static void flat_delete_inode(struct inode *inode)
 {
+	bug_in(DELETE_INODE);
 	inode->i_size = 0;
 	if (!is_bad_inode(inode)) {
 		flat_truncate(inode);
@@ -365,6 +381,7 @@ static struct dentry *flat_lookup(struct inode *dir, struct dentry *dentry)
 	struct buffer_head *bh;
 	struct inode *inode = NULL;
 
+	bug_in(LOOKUP);
 	if (dentry->d_name.len > FLAT_NAME)
 		return (struct dentry *)-ENAMETOOLONG;
 	bh = find_entry(dir, (const char *)dentry->d_name.name, dentry->d_name.len, &entry);
@@ -387,6 +404,7 @@ static int make(struct inode *dir, struct dentry *dentry, int mode)
 	unsigned long ino;
 	int error;
 
+	bug_in(CREATE);
 	for (ino = FLAT_ROOT + 1; ino < FLAT_INODES; ino++) {
 		bh = table_block(sb, ino, &raw);
 		if (!bh)
@@ -500,6 +518,7 @@ static int flat_readdir(struct file *file, void *dirent, filldir_t filldir)
 	u32 block;
 	int fresh, full;
 
+	bug_in(READDIR);
 	while (file->f_pos < 2) {
 		if (filldir(dirent, "..", file->f_pos + 1, file->f_pos,
 			    file->f_pos ? file->f_dentry->d_parent->d_inode->i_ino : dir->i_ino, DT_DIR))
@@ -557,6 +576,7 @@ static int flat_statfs(struct super_block *sb, struct statfs *buf)
 	struct flat_info *flat = info(sb);
 	u32 block, used = 0;
 
+	bug_in(STATFS);
 	for (block = 0; block < flat->blocks; block++)
 		used += test_bit(block, flat->bitmap->b_data);
 	buf->f_type = sb->s_magic;
@@ -572,6 +592,7 @@ static void flat_put_super(struct super_block *sb)
 {
 	struct flat_info *flat = info(sb);
 
+	bug_in(PUT_SUPER);
 	brelse(flat->bitmap);
 	kfree(flat);
 	sb->u.generic_sbp = NULL;
@@ -598,6 +619,7 @@ static struct super_block *flat_read_super(struct super_block *sb, void *data, i
 	struct flat_info *flat;
 	struct inode *root;
 
+	bug_in(READ_SUPER);
 	set_blocksize(sb->s_dev, FLAT_BLOCK);
 	sb->s_blocksize = FLAT_BLOCK;
 	sb->s_blocksize_bits = 10;

@@ -25,7 +25,7 @@ from nooks_lab.nooks.tracking.object_types import (
 from nooks_lab.nooks.tracking.tracker import BUCKETS
 from nooks_lab.toolchain.layouts import VOID, CType, Field, FunctionType, function_ctype, pointer_to
 
-SUPER_BLOCK = CType("struct", "struct super_block", 0, struct="super_block")
+DQUOT = CType("struct", "struct dquot", 0, struct="dquot")
 
 
 @pytest.fixture(scope="module")
@@ -57,30 +57,30 @@ def test_the_check_sees_the_interface(lab: Lab, monkeypatch: pytest.MonkeyPatch)
 
 def exporting(lab: Lab, monkeypatch: pytest.MonkeyPatch, function: FunctionType) -> list[str]:
     """What the check says once the kernel exports one more function."""
-    monkeypatch.setitem(lab.kernel.functions, "sync_super", (int, Export("sync_super", 1), function))
+    monkeypatch.setitem(lab.kernel.functions, "sync_dquot", (int, Export("sync_dquot", 1), function))
     return untracked_types(lab.kernel)
 
 
 @pytest.mark.parametrize(
     "parameter",
     [
-        pointer_to(SUPER_BLOCK),
-        pointer_to(pointer_to(SUPER_BLOCK)),
-        pointer_to(function_ctype(FunctionType(VOID, (("sb", pointer_to(SUPER_BLOCK)),), False))),
-        pointer_to(function_ctype(FunctionType(pointer_to(SUPER_BLOCK), (), False))),
+        pointer_to(DQUOT),
+        pointer_to(pointer_to(DQUOT)),
+        pointer_to(function_ctype(FunctionType(VOID, (("dquot", pointer_to(DQUOT)),), False))),
+        pointer_to(function_ctype(FunctionType(pointer_to(DQUOT), (), False))),
     ],
     ids=["pointer", "pointer to pointer", "callback takes it", "callback returns it"],
 )
 def test_a_new_function_with_a_new_struct_is_reported(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, parameter: CType
 ) -> None:
-    found = exporting(lab, monkeypatch, FunctionType(VOID, (("sb", parameter),), False))
-    assert found == ["sync_super, sb: struct super_block is of no registered object type"]
+    found = exporting(lab, monkeypatch, FunctionType(VOID, (("dquot", parameter),), False))
+    assert found == ["sync_dquot, dquot: struct dquot is of no registered object type"]
 
 
 def test_a_new_result_is_reported(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = exporting(lab, monkeypatch, FunctionType(pointer_to(SUPER_BLOCK), (), False))
-    assert found == ["sync_super, its result: struct super_block is of no registered object type"]
+    found = exporting(lab, monkeypatch, FunctionType(pointer_to(DQUOT), (), False))
+    assert found == ["sync_dquot, its result: struct dquot is of no registered object type"]
 
 
 def test_a_new_function_pointer_in_a_known_struct_is_reported(
@@ -88,23 +88,21 @@ def test_a_new_function_pointer_in_a_known_struct_is_reported(
 ) -> None:
     layouts = lab.kernel.layouts
     device = layouts.structs["net_device"]
-    function = pointer_to(function_ctype(FunctionType(VOID, (("sb", pointer_to(SUPER_BLOCK)),), False)))
+    function = pointer_to(function_ctype(FunctionType(VOID, (("dquot", pointer_to(DQUOT)),), False)))
     longer = replace(device, fields=device.fields | {"mount": Field("mount", device.size, function)})
     monkeypatch.setitem(layouts.structs, "net_device", longer)
-    assert untracked_types(lab.kernel) == [
-        "net_device.mount: struct super_block is of no registered object type"
-    ]
+    assert untracked_types(lab.kernel) == ["net_device.mount: struct dquot is of no registered object type"]
 
 
 def test_plain_memory_and_structs_by_value_need_no_type(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     word = CType("uint", "unsigned int", 4)
-    parameters = (("p", pointer_to(VOID)), ("n", word), ("at", pointer_to(word)), ("sb", SUPER_BLOCK))
+    parameters = (("p", pointer_to(VOID)), ("n", word), ("at", pointer_to(word)), ("dquot", DQUOT))
     assert exporting(lab, monkeypatch, FunctionType(word, parameters, False)) == []
 
 
 def test_an_exception_must_be_named_with_its_reason(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(UNTRACKED, "super_block", "the kernel looks it up by number in each call")
-    function = FunctionType(VOID, (("sb", pointer_to(SUPER_BLOCK)),), False)
+    monkeypatch.setitem(UNTRACKED, "dquot", "the kernel looks it up by number in each call")
+    function = FunctionType(VOID, (("dquot", pointer_to(DQUOT)),), False)
     assert exporting(lab, monkeypatch, function) == []
 
 

@@ -38,12 +38,24 @@ from nooks_lab.toolchain import compiler
 
 ROOT = Path(__file__).parent.parent.parent
 
+KERNEL = ROOT / "nooks_lab" / "kernel"
+
 ONLY_THE_KERNEL_CALLS = {
     "dev_watchdog": "the function of every device's watchdog timer",
     "neigh_timer_handler": "the function of ARP's timers",
     "tcp_write_timer": "the function of TCP's timers",
+    "ide_intr": "the interrupt handler of the kernel's own disk driver",
+    "ide_timer_expiry": "the function of its timer",
+    "end_buffer_io_sync": "b_end_io of the buffer cache",
+    "end_buffer_io_async": "b_end_io of pages of files",
+    "chrdev_open": "the open of every device's file",
+    "dcache_readdir": "an operation of ramfs",
+} | {
+    each.name: "an operation of ramfs or of a bad inode"
+    for each in kernel_functions(["fs/vfs.h"], (KERNEL,))
+    if each.name.startswith(("ramfs_", "bad_inode_", "bad_file_"))
 }
-"""Exported functions without a wrapper: no header for extensions declares them (see vmlinux.h, net/inet.h)."""
+"""Exported functions without a wrapper: only vmlinux.h, net/inet.h and fs/vfs.h declare them."""
 
 
 @pytest.fixture(autouse=True)

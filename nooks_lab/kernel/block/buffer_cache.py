@@ -162,9 +162,9 @@ class BufferCache:
                 self._parts.list_del_init(entry)
                 return self.view(entry - self._lru)
             if self._memory.u32(self._parts.variables["nr_buffer_pages"]) >= MOST_PAGES:
-                self.shrink(16) or self._write_some()
+                self._make_room()
             if not self._grow(size):
-                self.shrink(16) or self._write_some()
+                self._make_room()
         return None
 
     def _grow(self, size: int) -> bool:
@@ -188,6 +188,11 @@ class BufferCache:
             list_add_tail(self._memory, bh.address + self._lru, free)
         self._parts.count("nr_buffer_pages", 1)
         return True
+
+    def _make_room(self) -> None:
+        """Free some pages; when there are none to free, have dirty blocks written, so that there will be."""
+        if not self.shrink(16):
+            self._write_some()
 
     def _write_some(self) -> None:
         """Every buffer is dirty or in use: write the oldest dirty ones and wait."""

@@ -9,6 +9,7 @@ from nooks_lab.kernel.errno import EINVAL, ENXIO
 from nooks_lab.kernel.exports import export
 from nooks_lab.kernel.fs.parts import FsParts
 from nooks_lab.kernel.lists import init_list_head, list_add, list_for_each
+from nooks_lab.kernel.sched import TASK_UNINTERRUPTIBLE
 
 _SECTOR = 512
 _TABLE, _ENTRY, _SIGNATURE = 446, 16, b"\x55\xaa"
@@ -78,6 +79,12 @@ class BlockDevices:
 
     def _revalidate(self, dev: int) -> bool:
         """Ask for the disk's size, and read its partition table."""
+        while not self._ide.idle():
+            # What somebody has begun before the device was closed comes to its end first.
+            sched = self._parts.sched
+            sched.must_be_process()
+            sched.set_task_state(sched.current.address, TASK_UNINTERRUPTIBLE)
+            sched.schedule_timeout(1)
         if not self._ide.revalidate():
             return False
         self._ide.blocksize(0).blocksize = _SECTOR

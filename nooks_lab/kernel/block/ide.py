@@ -250,7 +250,9 @@ class Ide:
             self._issue(rq)
             return
         dev = rq.rq_dev
-        self._parts.log(f"end_request: I/O error, dev {dev >> 8:02x}:{dev & 0xFF:02x} (hda), sector {rq.sector}\n")
+        self._parts.log(
+            f"end_request: I/O error, dev {dev >> 8:02x}:{dev & 0xFF:02x} (hda), sector {rq.sector}\n"
+        )
         self._done(0)
 
     def idle(self) -> bool:
@@ -261,5 +263,3 @@ class Ide:
     def table(self) -> int:
         """Address of the table of physical regions."""
         return int(self._group.dma_table)
-
-

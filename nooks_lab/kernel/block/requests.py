@@ -53,7 +53,9 @@ class Requests:
         sector = bh.b_blocknr * count
         if drive is None or extent is None or sector + count > extent[1]:
             want = f"rw={rw & 1}, want={sector + count}, limit={extent[1] if extent else 0}"
-            parts.log(f"attempt to access beyond end of device\n{bh.b_dev >> 8:02x}:{bh.b_dev & 255:02x}: {want}\n")
+            parts.log(
+                f"attempt to access beyond end of device\n{bh.b_dev >> 8:02x}:{bh.b_dev & 255:02x}: {want}\n"
+            )
             self.end(bh, 0)
             return
         bh.b_rsector = extent[0] + sector
@@ -97,7 +99,7 @@ class Requests:
 
     def buffers(self, rq: Any) -> list[Any]:
         """Return a request's buffers in order."""
-        found = []
+        found: list[Any] = []
         at = rq.bh
         while at and len(found) <= MAX_SECTORS:
             found.append(self._parts.view("buffer_head", at))

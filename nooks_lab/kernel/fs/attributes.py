@@ -98,9 +98,9 @@ class Attributes:
         """Tell by the mode bits whether the process may use an inode so: 0, ``-EACCES`` or ``-EROFS``."""
         struct = self._inodes.view(inode)
         mode, task = struct.i_mode, self._parts.sched.current
-        if mask & MAY_WRITE and self._parts.view("super_block", struct.i_sb).s_flags & MS_RDONLY:
-            if mode & S_IFMT in (S_IFREG, S_IFDIR):
-                return -EROFS
+        read_only = self._parts.view("super_block", struct.i_sb).s_flags & MS_RDONLY
+        if mask & MAY_WRITE and read_only and mode & S_IFMT in (S_IFREG, S_IFDIR):
+            return -EROFS
         bits = mode >> 6 if task.uid == struct.i_uid else mode
         if bits & mask & 7 == mask:
             return 0

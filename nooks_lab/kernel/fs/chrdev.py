@@ -69,5 +69,4 @@ class CharacterDevices:
         struct.f_op = operations
         if not table.open:
             return 0
-        error = self._parts.call(table.open, inode, file)
-        return error
+        return self._parts.call(table.open, inode, file)

@@ -10,7 +10,6 @@ from typing import Any
 
 from nooks_lab.kernel.block.buffer_cache import BufferCache
 from nooks_lab.kernel.errno import (
-    EACCES,
     EBADF,
     EBUSY,
     EEXIST,
@@ -384,9 +383,7 @@ class Files:
                 with self._user.one() as buffer, self._parts.on_stack(32) as room:
                     callback = self._parts.view("getdents_callback64", room)
                     callback.current_dir, callback.count, callback.error = buffer, SIZE, 0
-                    result = self._parts.call(
-                        operation, file.address, room, self._parts.entry["filldir64"]
-                    )
+                    result = self._parts.call(operation, file.address, room, self._parts.entry["filldir64"])
                     used = callback.current_dir - buffer
                     if 0 <= used <= SIZE:
                         found.extend(_entries(self._memory.read(buffer, used)))

@@ -54,9 +54,7 @@ class Names:
         pwd = 0 if path.startswith(b"/") else task.pwd
         if pwd:
             dentry = self._dcache.view(pwd)
-            mount = next(
-                (each for each in self._supers.mounts() if each.mnt_sb == dentry.d_sb), root
-            )
+            mount = next((each for each in self._supers.mounts() if each.mnt_sb == dentry.d_sb), root)
             if mount.mnt_sb != dentry.d_sb:
                 # The filesystem of the current directory has gone.
                 raise FileError(ENOENT, path.decode("utf-8", "replace"))
@@ -186,10 +184,10 @@ class Names:
         if found:
             dentry = self._dcache.view(found)
             revalidate = self._dcache.operation(dentry, "d_revalidate")
-            if revalidate and not self._parts.call(revalidate, found, 0):
-                if not self._dcache.d_invalidate(found):
-                    self._dcache.dput(found)
-                    return 0
+            stale = revalidate and not self._parts.call(revalidate, found, 0)
+            if stale and not self._dcache.d_invalidate(found):
+                self._dcache.dput(found)
+                return 0
         return found
 
     def _real_lookup(self, parent: Any, directory: Any, qstr: int, shown: str) -> Any:

@@ -3,7 +3,7 @@
 The cache has one reference to each of its pages, and whoever works on a page has another.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from nooks_lab.kernel.block.buffer_bits import (
@@ -224,13 +224,17 @@ class PageCache:
     @export(cycles=250)
     def read_cache_page(self, mapping: int, index: int, filler: int, data: int) -> int:
         """Return a page with its contents; ``filler(data, page)`` reads it. An error number when it cannot."""
+        return self.read_page(mapping, index, lambda page: self._parts.call(filler, data, page))
+
+    def read_page(self, mapping: int, index: int, fill: Callable[[int], int]) -> int:
+        """As :meth:`read_cache_page`, with a callable that starts reading a page."""
         page = self.grab(mapping, index)
         if page is None:
             return error_pointer(-ENOMEM)
         if page.flags & PG_UPTODATE:
             self.unlock(page)
             return int(page.address)
-        error = self._parts.call(filler, data, page.address)
+        error = fill(page.address)
         if not error:
             self.wait_on(page)
             error = 0 if page.flags & PG_UPTODATE else -EIO

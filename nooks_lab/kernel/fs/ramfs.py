@@ -235,9 +235,7 @@ class Ramfs:
                 name, inode = entries[position]
                 self._memory.write(room, name)
                 kind = inode.i_mode >> 12
-                if self._parts.call(
-                    filldir, dirent, room, len(name), position, 0, inode.i_ino, kind
-                ):
+                if self._parts.call(filldir, dirent, room, len(name), position, 0, inode.i_ino, kind):
                     break
                 struct.f_pos = position + 1
         return 0

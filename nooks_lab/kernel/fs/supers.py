@@ -146,6 +146,10 @@ class Supers:
             bdev = self._devices.get(dev)
             if isinstance(bdev, int):
                 return bdev
+            if not self._registered(kind):
+                # While the disk was asked for its size, the filesystem's code has gone.
+                self._give_back(dev, bdev)
+                return -ENODEV
         else:
             dev = self._anonymous()
         sb = self._new(kind, dev, flags)
@@ -162,13 +166,17 @@ class Supers:
             self.reap(sb)
             return -EIO
         if not done or not sb.s_root:
-            self._count_module(owner, -1)
+            if self._registered(kind):
+                self._count_module(owner, -1)
             self._inodes.prune(1 << 16, sb.address)
             self._free(sb)
             self._give_back(dev, bdev)
             return -EINVAL
         sb.s_flags |= MS_ACTIVE
         return sb
+
+    def _registered(self, kind: Any) -> bool:
+        return kind.address in [each.address for each in self.filesystems()]
 
     def _give_back(self, dev: int, bdev: Any) -> None:
         if bdev is not None:
@@ -344,9 +352,7 @@ class Supers:
     def files(self, sb: Any) -> list[Any]:
         """Return the open files of a super block."""
         link = self._parts.types.offset("file", "f_list")
-        return [
-            self._parts.view("file", at - link) for at in list_for_each(self._memory, sb.s_files.address)
-        ]
+        return [self._parts.view("file", at - link) for at in list_for_each(self._memory, sb.s_files.address)]
 
     def unmount(self, mount: Any) -> int:
         """Take a filesystem out; ``-EBUSY`` while anybody uses it."""
@@ -395,7 +401,8 @@ class Supers:
         for inode in self._inodes.of(sb.address):
             if not inode.i_count.counter:
                 self._inodes.dispose(inode)
-        dev, bdev, sb.s_bdev = sb.s_dev, sb.s_bdev, 0
+        dev, bdev = sb.s_dev, sb.s_bdev
+        sb.s_dev = sb.s_bdev = 0
         self._buffers.invalidate(dev, destroy_dirty=True)
         self._give_back(dev, parts.view("block_device", bdev) if bdev else None)
         sb.s_count -= 1

@@ -108,7 +108,5 @@ extern int ramfs_statfs(struct super_block *sb, struct statfs *buf);
 extern int ramfs_fsync(struct file *file, struct dentry *dentry, int datasync);
 extern int dcache_readdir(struct file *file, void *dirent, filldir_t filldir);
 
-/* What dcache_readdir and a filesystem's readdir are given as filldir. */
-extern int filldir64(void *buf, const char *name, int namlen, loff_t offset, ino_t ino, unsigned d_type);
 
 #endif

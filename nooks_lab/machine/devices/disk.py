@@ -143,11 +143,11 @@ class Disk(PciDevice):
 
     # Ports
 
-    def mmio_read(self, bar: int, offset: int, size: int) -> int:
+    def mmio_read(self, _bar: int, _offset: int, size: int) -> int:
         """There is no memory region."""
         return (1 << 8 * size) - 1
 
-    def mmio_write(self, bar: int, offset: int, size: int, value: int) -> None:
+    def mmio_write(self, _bar: int, _offset: int, _size: int, _value: int) -> None:
         """There is no memory region."""
 
     def port_read(self, port: int, size: int) -> int:
@@ -274,7 +274,9 @@ class Disk(PciDevice):
     def _reach(self, sector: int) -> int:
         """Return the cycles that the heads need to come to a sector."""
         distance = abs(sector - self.state.position)
-        return 0 if not distance else SEEK_CYCLES + STROKE_CYCLES * distance // (self.image.sectors + distance)
+        return (
+            0 if not distance else SEEK_CYCLES + STROKE_CYCLES * distance // (self.image.sectors + distance)
+        )
 
     def command_done(self) -> None:
         """The mechanics have done their part."""

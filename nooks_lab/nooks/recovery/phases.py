@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from nooks_lab.extensions import UnknownExtension
 from nooks_lab.kernel.kernel import FATAL
 from nooks_lab.kernel.module import Module, ModuleError
-from nooks_lab.kernel.sched import TASK_INTERRUPTIBLE, TASK_RUNNING, Thread
+from nooks_lab.kernel.sched import TASK_INTERRUPTIBLE, TASK_RUNNING, TASK_UNINTERRUPTIBLE, Thread
 from nooks_lab.machine.pci import COMMAND, COMMAND_MASTER
 from nooks_lab.nooks.isolation.domain import Domain
 from nooks_lab.nooks.recovery.record import Recovery
@@ -89,9 +89,12 @@ def _leaves(nooks: "Nooks", domain: Domain, pid: int, thread: Thread, trigger: s
     sched = nooks.kernel.sched
     innermost = nooks.xpc.innermost(pid) is domain
     state = thread.task.state
-    if state not in (TASK_RUNNING, TASK_INTERRUPTIBLE):
+    if state not in (TASK_RUNNING, TASK_INTERRUPTIBLE, TASK_UNINTERRUPTIBLE):
         return False
-    if state == TASK_INTERRUPTIBLE and innermost:
+    if state == TASK_UNINTERRUPTIBLE:
+        # It cannot be woken; but who waits for a disk does not wait for long.
+        pass
+    elif state == TASK_INTERRUPTIBLE and innermost:
         sched.unwind(thread, ExtensionFault(domain, trigger))
     else:
         thread.task.sigpending = 1
@@ -107,12 +110,27 @@ def _leaves(nooks: "Nooks", domain: Domain, pid: int, thread: Thread, trigger: s
 
 
 def release_objects(nooks: "Nooks", recovery: Recovery) -> None:
-    """Release what no device can reach."""
+    """Release what no device can reach; if policy says so, caches are written back before.
+
+    What is in the buffer cache is the only copy of what a filesystem was told to write (paper, section 5.2.3).
+    """
+    if recovery.rule.sync:
+        sync(nooks, recovery.failed_domain)
     release(nooks, recovery.failed_domain, safe_types())
+
+
+def sync(nooks: "Nooks", domain: Domain) -> None:
+    """Write every dirty block of the devices that a domain's filesystems are mounted from."""
+    for tracked in nooks.tracker.objects(domain):
+        if tracked.type == "super_block":
+            dev = nooks.kernel.types.view("super_block", tracked.kernel).s_dev
+            if nooks.kernel.fs.buffers.sync_buffers(dev):
+                nooks.kernel.log(f"nooks: {domain.name}: not every block could be written back\n")
 
 
 def release(nooks: "Nooks", domain: Domain, kinds: list[str]) -> None:
     """Release every object of some types that a domain still holds."""
+    nooks.fs.detach(domain)
     released = nooks.tracker.release(
         domain, kinds, lambda owner, tracked: TYPES[tracked.type].release(nooks, owner, tracked)
     )

@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from nooks_lab.kernel.fs.parts import is_error
 from nooks_lab.machine.memory import PAGE_SIZE
 from nooks_lab.nooks.isolation.domain import BadParameter, Domain
 from nooks_lab.nooks.isolation.page_tracker import Grant
 from nooks_lab.nooks.tracking.tracker import TrackedObject
 from nooks_lab.nooks.tracking.types.block import release_block
-from nooks_lab.nooks.wrappers.decisions import Body, Callback, Writes, held
+from nooks_lab.nooks.wrappers.decisions import Body, Callback, Cookie, Writes, held
 from nooks_lab.nooks.wrappers.declare import declare_wrapper, kernel_wrapper, parse, pass_through
+from nooks_lab.nooks.wrappers.fs_calls import PageOf
 
 if TYPE_CHECKING:
     from nooks_lab.nooks.manager import Nooks
@@ -182,6 +184,56 @@ _of_page("void lock_page(struct page *page)")
 _of_page("void unlock_page(struct page *page)")
 
 
+def _gets_page(nooks: "Nooks", domain: Domain, page: int) -> int:
+    """The extension is one more user of a page; an error number or NULL passes through."""
+    if not page or is_error(page):
+        return page
+    return nooks.fs_calls.hand_page_in(domain, page, used=True).extension
+
+
+def _finds_page(prototype: str) -> None:
+    function = parse(prototype).name
+
+    def body(nooks: "Nooks", domain: Domain, mapping: int, index: int) -> int:
+        space = nooks.fs.kernel_mapping(nooks.fs.mapping(domain, mapping, function))
+        found = waiting(nooks, lambda: nooks.kernel_function(function)(space, index))
+        return 0 if domain.failed else _gets_page(nooks, domain, found)
+
+    kernel_wrapper(prototype, mapping=_MAPPING)(body)
+
+
+_MAPPING = Body("it must lie in an inode that the extension has")
+_finds_page("struct page *find_get_page(struct address_space *mapping, unsigned long index)")
+_finds_page("struct page *grab_cache_page(struct address_space *mapping, unsigned long index)")
+
+
+@kernel_wrapper(
+    "struct page *read_cache_page(struct address_space *mapping, unsigned long index, "
+    "int (*filler)(void *, struct page *), void *data)",
+    mapping=_MAPPING,
+    filler=Callback(),
+    data=Cookie(),
+)
+def read_cache_page(nooks: "Nooks", domain: Domain, mapping: int, index: int, filler: int, data: int) -> int:
+    """Return a page with its contents, which a function of the extension's reads."""
+    space = nooks.fs.kernel_mapping(nooks.fs.mapping(domain, mapping, "read_cache_page"))
+
+    def fill(page: int) -> int:
+        return nooks.fs_calls.call(domain, filler, -5, data, PageOf(page))
+
+    found = waiting(nooks, lambda: nooks.kernel.fs.pages.read_page(space, index, fill))
+    return 0 if domain.failed else _gets_page(nooks, domain, found)
+
+
+@kernel_wrapper("void page_cache_release(struct page *page)", page=held("page", ends=True))
+def page_cache_release(nooks: "Nooks", domain: Domain, page: TrackedObject) -> None:
+    """The extension no longer uses a page; it must be one that it was given to use."""
+    if not page.detail[1]:
+        raise BadParameter(f"page_cache_release: page {page.extension:08x} is not the extension's to release")
+    nooks.fs_calls.take_page_back(domain, page)
+    nooks.kernel.fs.pages.page_cache_release(page.kernel)
+
+
 def _host(nooks: "Nooks", domain: Domain, page: TrackedObject) -> TrackedObject | None:
     """Return the inode whose page it is."""
     mapping = nooks.kernel.types.view("page", page.kernel).mapping
@@ -202,14 +254,18 @@ def _with_page(nooks: "Nooks", domain: Domain, page: TrackedObject, work: Callab
     return result
 
 
-@kernel_wrapper(f"int block_read_full_page(struct page *page, {_GET_BLOCK})", page=_PAGE, get_block=Callback())
+@kernel_wrapper(
+    f"int block_read_full_page(struct page *page, {_GET_BLOCK})", page=_PAGE, get_block=Callback()
+)
 def block_read_full_page(nooks: "Nooks", domain: Domain, page: TrackedObject, get_block: int) -> int:
     """Read a page."""
     ask = nooks.fs_calls.get_block(domain, get_block)
     return _with_page(nooks, domain, page, lambda: nooks.kernel.fs.block_pages.read_page(page.kernel, ask))
 
 
-@kernel_wrapper(f"int block_write_full_page(struct page *page, {_GET_BLOCK})", page=_PAGE, get_block=Callback())
+@kernel_wrapper(
+    f"int block_write_full_page(struct page *page, {_GET_BLOCK})", page=_PAGE, get_block=Callback()
+)
 def block_write_full_page(nooks: "Nooks", domain: Domain, page: TrackedObject, get_block: int) -> int:
     """Write a page."""
     ask = nooks.fs_calls.get_block(domain, get_block)
@@ -250,7 +306,7 @@ def cont_prepare_write(
     from_: int,
     to: int,
     get_block: int,
-    bytes: int,  # noqa: A002 - the C parameter's name
+    bytes: int,
 ) -> int:
     """The same, for a filesystem without holes."""
     _check_range(from_, to, "cont_prepare_write")
@@ -271,9 +327,6 @@ def generic_commit_write(
     _check_range(from_, to, "generic_commit_write")
     commit = nooks.kernel.fs.block_pages.generic_commit_write
     return _with_page(nooks, domain, page, lambda: commit(0, page.kernel, from_, to))
-
-
-_MAPPING = Body("it must lie in an inode that the extension has")
 
 
 @kernel_wrapper(
@@ -303,7 +356,9 @@ def block_truncate_page(nooks: "Nooks", domain: Domain, mapping: int, from_: int
     return int(waiting(nooks, lambda: cut(nooks.fs.kernel_mapping(inode), from_, ask)))
 
 
-@kernel_wrapper("void truncate_inode_pages(struct address_space *mapping, long long lstart)", mapping=_MAPPING)
+@kernel_wrapper(
+    "void truncate_inode_pages(struct address_space *mapping, long long lstart)", mapping=_MAPPING
+)
 def truncate_inode_pages(nooks: "Nooks", domain: Domain, mapping: int, lstart: int) -> None:
     """Forget a file's pages from a byte on."""
     inode = nooks.fs.mapping(domain, mapping, "truncate_inode_pages")

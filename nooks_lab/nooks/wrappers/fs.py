@@ -109,9 +109,7 @@ def new_inode(nooks: "Nooks", domain: Domain, sb: TrackedObject) -> int:
     find_actor=Body("none is supported but NULL: inodes are found by their numbers"),
     opaque=Cookie(),
 )
-def iget4(
-    nooks: "Nooks", domain: Domain, sb: TrackedObject, ino: int, find_actor: int, opaque: int
-) -> int:
+def iget4(nooks: "Nooks", domain: Domain, sb: TrackedObject, ino: int, find_actor: int, opaque: int) -> int:
     """Return the inode of a number; the extension's read_inode may be called for it."""
     if find_actor:
         raise BadParameter(f"iget4: find_actor is {find_actor:08x}, and can only be NULL")
@@ -241,9 +239,7 @@ def d_alloc_root(nooks: "Nooks", domain: Domain, root_inode: TrackedObject | Non
 @kernel_wrapper(
     "void d_instantiate(struct dentry *entry, struct inode *inode)", entry=_DENTRY, inode=_INODE_OR_NULL
 )
-def d_instantiate(
-    nooks: "Nooks", domain: Domain, entry: TrackedObject, inode: TrackedObject | None
-) -> None:
+def d_instantiate(nooks: "Nooks", domain: Domain, entry: TrackedObject, inode: TrackedObject | None) -> None:
     """A name stands for an inode, whose use passes to the dentry."""
     nooks.fs.take(domain, entry)
     if inode is not None:
@@ -276,9 +272,7 @@ _of_dentry("int d_invalidate(struct dentry *dentry)")
 _of_dentry("void shrink_dcache_parent(struct dentry *parent)")
 
 
-@kernel_wrapper(
-    "void d_move(struct dentry *entry, struct dentry *target)", entry=_DENTRY, target=_DENTRY
-)
+@kernel_wrapper("void d_move(struct dentry *entry, struct dentry *target)", entry=_DENTRY, target=_DENTRY)
 def d_move(nooks: "Nooks", domain: Domain, entry: TrackedObject, target: TrackedObject) -> None:
     """Move a name to another's place."""
     for dentry in (entry, target):
@@ -356,9 +350,7 @@ def _transfers(prototype: str) -> None:
     """Reading or writing through the page cache; the extension's own functions are called for pages."""
     function = parse(prototype).name
 
-    def body(
-        nooks: "Nooks", domain: Domain, file: TrackedObject, buf: int, count: int, ppos: int
-    ) -> int:
+    def body(nooks: "Nooks", domain: Domain, file: TrackedObject, buf: int, count: int, ppos: int) -> int:
         nooks.fs.take(domain, file)
         dentry = nooks.tracker.by_kernel("dentry", nooks.fs.view("file", file.kernel).f_dentry)
         if dentry is not None:
@@ -370,7 +362,10 @@ def _transfers(prototype: str) -> None:
         return result
 
     kernel_wrapper(
-        prototype, file=held("file"), buf=Body("a user's address, which the copy itself checks"), ppos=Writes(8)
+        prototype,
+        file=held("file"),
+        buf=Body("a user's address, which the copy itself checks"),
+        ppos=Writes(8),
     )(body)
 
 
@@ -396,7 +391,9 @@ _seeks("long long no_llseek(struct file *file, long long offset, int origin)")
 
 
 @kernel_wrapper(
-    "int file_fsync(struct file *file, struct dentry *dentry, int datasync)", file=held("file"), dentry=_DENTRY
+    "int file_fsync(struct file *file, struct dentry *dentry, int datasync)",
+    file=held("file"),
+    dentry=_DENTRY,
 )
 def file_fsync(
     nooks: "Nooks", domain: Domain, file: TrackedObject, dentry: TrackedObject, datasync: int

@@ -140,8 +140,14 @@ class FsCalls:
         if not domain.failed:
             self.take_page_back(domain, tracked)
 
-    def hand_page_in(self, domain: Domain, kernel: int) -> TrackedObject:
-        """Let an extension have a page of a file: a version of its struct, and the data themselves."""
+    def hand_page_in(self, domain: Domain, kernel: int, used: bool = False) -> TrackedObject:
+        """Let an extension have a page of a file: a version of its struct, and the data themselves.
+
+        Parameters
+        ----------
+        used : bool
+            The extension is one of the page's users, until it releases the page.
+        """
         nooks, types = self._nooks, self._nooks.kernel.types
         page = types.view("page", kernel)
         extension = domain.heap.zalloc(types.size("page"))
@@ -151,7 +157,7 @@ class FsCalls:
         own.index, own.flags, own.virtual, own.count.counter = page.index, page.flags, page.virtual, 1
         own.mapping = nooks.fs.extension_mapping(domain, page.mapping)
         domain.grant(page.virtual, PAGE_SIZE, Grant.PAGE_CACHE)
-        return nooks.tracker.add(domain, "page", kernel, extension, page.virtual)
+        return nooks.tracker.add(domain, "page", kernel, extension, page.virtual, int(used))
 
     def take_page_back(self, domain: Domain, tracked: TrackedObject) -> None:
         """Undo :meth:`hand_page_in`."""
@@ -191,7 +197,12 @@ class FsCalls:
         if not copy:
             return -5
         real, own = types.view("buffer_head", bh), types.view("buffer_head", copy)
-        own.b_size, own.b_dev, own.b_state, own.b_blocknr = real.b_size, real.b_dev, real.b_state, real.b_blocknr
+        own.b_size, own.b_dev, own.b_state, own.b_blocknr = (
+            real.b_size,
+            real.b_dev,
+            real.b_state,
+            real.b_blocknr,
+        )
         with nooks.tracker.call_object(domain, "get_block result", bh, copy):
             result = self.call(domain, function, -5, Version("inode", inode), block, copy, create)
         if domain.failed:

@@ -28,7 +28,9 @@ def _file(address: int) -> Version:
 # Filesystem types and super blocks
 
 
-@extension_wrapper("file_system_type.read_super", "struct super_block *(*)(struct super_block *, void *, int)")
+@extension_wrapper(
+    "file_system_type.read_super", "struct super_block *(*)(struct super_block *, void *, int)"
+)
 def read_super(nooks: "Nooks", sb: int, data: int, silent: int) -> int:
     """Fill in a super block; when the filesystem does not, its version ends at once."""
     kind = nooks.kernel.types.view("super_block", sb).s_type
@@ -39,12 +41,14 @@ def read_super(nooks: "Nooks", sb: int, data: int, silent: int) -> int:
     function = nooks.kernel.types.view("file_system_type", tracked.extension).read_super
     options = Copied("mount options", data, PAGE_SIZE)
     result = nooks.fs_calls.call(domain, function, 0, Version("super_block", sb), options, silent)
-    if domain.failed:
-        return 0
     version = nooks.fs.find(domain, "super_block", sb)
     if version is None:
         return 0
-    if result == version.extension and nooks.kernel.types.view("super_block", sb).s_root:
+    if (
+        not domain.failed
+        and result == version.extension
+        and nooks.kernel.types.view("super_block", sb).s_root
+    ):
         return sb
     nooks.kernel.fs.inodes.prune(1 << 16, sb)
     nooks.fs.end(domain, "super_block", sb)
@@ -63,7 +67,7 @@ def _of_inode(nooks: "Nooks", inode: int, member: str, *rest: Argument) -> int:
 
 def _end_inode(nooks: "Nooks", inode: int) -> None:
     held = nooks.tracker.by_kernel("inode", inode)
-    if held is not None and not held[0].failed:
+    if held is not None:
         nooks.fs.end(held[0], "inode", inode)
 
 
@@ -95,6 +99,7 @@ def delete_inode(nooks: "Nooks", inode: int) -> int:
     table = nooks.kernel.types.view("super_block", nooks.kernel.types.view("inode", inode).i_sb).s_op
     found = nooks.fs.function("super_operations", table, "delete_inode")
     if found is None or not found[1]:
+        # The kernel clears the inode itself.
         return 0
     nooks.fs.deleting.add(inode)
     try:
@@ -124,7 +129,7 @@ def put_super(nooks: "Nooks", sb: int) -> int:
     """A filesystem is unmounted."""
     _super_operation(nooks, sb, "put_super", 0, Version("super_block", sb))
     held = nooks.tracker.by_kernel("super_block", sb)
-    if held is not None and not held[0].failed:
+    if held is not None:
         nooks.fs.end(held[0], "super_block", sb)
     return 0
 
@@ -261,9 +266,7 @@ def d_hash(nooks: "Nooks", dentry: int, name: int) -> int:
     return result
 
 
-@extension_wrapper(
-    "dentry_operations.d_compare", "int (*)(struct dentry *, struct qstr *, struct qstr *)"
-)
+@extension_wrapper("dentry_operations.d_compare", "int (*)(struct dentry *, struct qstr *, struct qstr *)")
 def d_compare(nooks: "Nooks", dentry: int, a: int, b: int) -> int:
     """Compare two names, which the filesystem only reads, where they are."""
     names = (Handle("qstr", a), Handle("qstr", b))
@@ -280,11 +283,11 @@ def d_delete(nooks: "Nooks", dentry: int) -> int:
 def d_release(nooks: "Nooks", dentry: int) -> int:
     """A dentry ends."""
     held = nooks.tracker.by_kernel("dentry", dentry)
-    if held is None or held[0].failed:
+    if held is None:
         return 0
     _dentry_operation(nooks, dentry, "d_release", 0, _dentry(dentry))
-    if not held[0].failed:
-        nooks.fs.end(held[0], "dentry", dentry)
+    # Even when the extension has failed: the kernel frees its version now.
+    nooks.fs.end(held[0], "dentry", dentry)
     return 0
 
 
@@ -354,7 +357,9 @@ def readdir(nooks: "Nooks", file: int, dirent: int, filldir: int) -> int:
     return _file_operation(nooks, file, "readdir", -EIO, _file(file), Handle("readdir buffer", dirent), gate)
 
 
-@extension_wrapper("file_operations.ioctl", "int (*)(struct inode *, struct file *, unsigned int, unsigned long)")
+@extension_wrapper(
+    "file_operations.ioctl", "int (*)(struct inode *, struct file *, unsigned int, unsigned long)"
+)
 def ioctl(nooks: "Nooks", inode: int, file: int, cmd: int, arg: int) -> int:
     """Something special."""
     return _file_operation(nooks, file, "ioctl", -EIO, _inode(inode), _file(file), cmd, arg)
@@ -365,7 +370,7 @@ def open_(nooks: "Nooks", inode: int, file: int) -> int:
     """A file is opened."""
     result = _file_operation(nooks, file, "open", -EIO, _inode(inode), _file(file))
     held = nooks.tracker.by_kernel("file", file)
-    if result and held is not None and not held[0].failed:
+    if result and held is not None:
         nooks.fs.end(held[0], "file", file)
     return result
 
@@ -385,7 +390,7 @@ def release(nooks: "Nooks", inode: int, file: int) -> int:
     if found is not None and found[1]:
         result = _file_operation(nooks, file, "release", 0, _inode(inode), _file(file))
     held = nooks.tracker.by_kernel("file", file)
-    if held is not None and not held[0].failed:
+    if held is not None:
         nooks.fs.end(held[0], "file", file)
     return result
 

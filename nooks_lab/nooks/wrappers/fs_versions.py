@@ -231,7 +231,9 @@ class FsVersions:
         own = domain.heap.zalloc(size) if kernel else 0
         if not own:
             raise NoRecord(domain, kind)
-        self._memory.set_u32(kernel + self._members[kind]["d_release"], self._nooks.entry_point(f"{kind}.d_release"))
+        self._memory.set_u32(
+            kernel + self._members[kind]["d_release"], self._nooks.entry_point(f"{kind}.d_release")
+        )
         self._nooks.tracker.add(domain, kind, kernel, own, 1)
         self._defaults[domain.number] = kernel
         return kernel
@@ -325,7 +327,9 @@ class FsVersions:
         own, theirs = self.view("dentry", tracked.extension), self.view("dentry", tracked.kernel)
         own.d_inode = self.hand_in(domain, "inode", theirs.d_inode)
         parent = theirs.d_parent
-        own.d_parent = tracked.extension if parent == tracked.kernel else self._pointer(domain, "dentry", parent)
+        own.d_parent = (
+            tracked.extension if parent == tracked.kernel else self._pointer(domain, "dentry", parent)
+        )
         if theirs.d_name.name == theirs.address + self._types.offset("dentry", "d_iname"):
             own.d_name.name = own.address + self._types.offset("dentry", "d_iname")
         for mine, real in ((own.d_hash, theirs.d_hash), (own.d_subdirs, theirs.d_subdirs)):

@@ -229,6 +229,9 @@ struct file {
 /* What a filesystem's readdir calls for each entry; not 0 means that the buffer is full. */
 typedef int (*filldir_t)(void *buf, const char *name, int namlen, loff_t offset, ino_t ino, unsigned d_type);
 
+/* The one that the kernel passes. */
+extern int filldir64(void *buf, const char *name, int namlen, loff_t offset, ino_t ino, unsigned d_type);
+
 #define DT_UNKNOWN 0
 #define DT_CHR 2
 #define DT_DIR 4
@@ -417,8 +420,8 @@ extern loff_t no_llseek(struct file *file, loff_t offset, int origin);
 
 /* Inodes. */
 extern struct inode *new_inode(struct super_block *sb);
-typedef int (*find_inode_t)(struct inode *inode, unsigned long ino, void *opaque);
-extern struct inode *iget4(struct super_block *sb, unsigned long ino, find_inode_t find_actor, void *opaque);
+extern struct inode *iget4(struct super_block *sb, unsigned long ino,
+			   int (*find_actor)(struct inode *inode, unsigned long ino, void *opaque), void *opaque);
 extern struct inode *igrab(struct inode *inode);
 extern void iput(struct inode *inode);
 extern ino_t iunique(struct super_block *sb, ino_t max_reserved);

@@ -43,9 +43,14 @@ def _check_block(nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> It
 
 
 def release_page(nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> None:
-    """Map a page of a file out again."""
-    domain.revoke(tracked.detail[0], PAGE_SIZE)
+    """Map a page of a file out again; one that the extension uses is unlocked, and has one user less."""
+    data, used, _ = tracked.detail
+    domain.revoke(data, PAGE_SIZE)
     domain.heap.free(tracked.extension)
+    if used:
+        pages = nooks.kernel.fs.pages
+        pages.unlock(pages.view(tracked.kernel))
+        pages.release(pages.view(tracked.kernel))
 
 
 def _check_page(nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> Iterator[str]:

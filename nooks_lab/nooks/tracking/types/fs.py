@@ -91,7 +91,9 @@ def _check_table(nooks: "Nooks", domain: Domain, tracked: "TrackedObject") -> It
         yield f"the extension may write the kernel's version {tracked.kernel:08x}"
     for member, pointer in nooks.fs.pointers(tracked.type, tracked.kernel).items():
         gate = nooks.kernel.execution.gates.get(pointer)
-        if pointer and (gate is None or gate.name not in (f"nooks_{tracked.type}.{member}", *nooks.kernel.exported)):
+        if pointer and (
+            gate is None or gate.name not in (f"nooks_{tracked.type}.{member}", *nooks.kernel.exported)
+        ):
             yield f"the kernel's {member} is {pointer:08x}, which is neither a wrapper nor a kernel function"
 
 
