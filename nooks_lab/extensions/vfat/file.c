@@ -80,6 +80,14 @@ static ssize_t fat_file_write(struct file *filp, const char *buf, size_t count, 
 	return written;
 }
 
+/* As DOS does, so that what was closed survives a crash as far as its blocks do. */
+static int fat_file_release(struct inode *inode, struct file *filp)
+{
+	if (filp->f_mode & FMODE_WRITE && !IS_RDONLY(inode))
+		fat_write_inode(inode, 0);
+	return 0;
+}
+
 /* Frees the clusters behind the size that an inode has got; the kernel has dropped its pages. */
 static void fat_truncate(struct inode *inode)
 {
@@ -188,6 +196,7 @@ static struct file_operations fat_file_operations = {
 	.read = generic_file_read,
 	.write = fat_file_write,
 	.ioctl = fat_ioctl,
+	.release = fat_file_release,
 	.fsync = file_fsync,
 };
 
