@@ -354,6 +354,13 @@ class Dcache:
             if not child.d_count.counter:
                 self.prune_one(child)
 
+    def genocide(self, root: Any) -> None:
+        """``d_genocide``: end the use of every name below a root that exists in memory only."""
+        for child in self.children(root):
+            if child.d_inode and not list_empty(self._memory, child.address + self._hash):
+                self.genocide(child)
+                self.dput(child.address)
+
     @export(cycles=300)
     def shrink_dcache_sb(self, sb: int) -> None:
         """Free what nobody uses of a filesystem."""

@@ -44,6 +44,9 @@ UMASK = 0o022
 SYSTEM_CALL_CYCLES = 500
 """Into the kernel by ``int 0x80`` and back, on a Pentium 4."""
 
+MOST_DENTRIES, MOST_INODES = 1_024, 512
+"""How many dentries and inodes stay in memory, unless they are in use."""
+
 _DIRENT_HEAD = 19
 
 
@@ -117,8 +120,13 @@ class Files:
         self._user, self._keep_flushing = user, keep_flushing
 
     def _enter(self) -> None:
+        """Begin a system call; here, where the process holds no lock, the two caches of names are kept small."""
         self._parts.sched.must_be_process()
         self._parts.machine.clock.advance(SYSTEM_CALL_CYCLES)
+        if self._memory.u32(self._parts.variables["nr_dentry"]) > MOST_DENTRIES:
+            self._dcache.prune(MOST_DENTRIES // 4)
+        if self._memory.u32(self._parts.variables["nr_inodes"]) > MOST_INODES:
+            self._inodes.prune(MOST_INODES // 4)
 
     # Opening and closing
 
@@ -620,10 +628,10 @@ class Files:
         """Free every dentry, inode, page and block that nobody uses and that has nothing to write."""
         while self._dcache.prune(1 << 16) or any(True for _ in self._dcache.unused()):
             pass
+        # Twice: the first time, what was referenced lately gets away.
+        for _ in range(2):
+            self._pages.shrink(1 << 16)
         self._inodes.prune(1 << 16)
-        while self._pages.shrink(1 << 16):
-            pass
-        self._pages.shrink(1 << 16)
         self._buffers.shrink(1 << 16)
 
 

@@ -284,6 +284,10 @@ class Inodes:
             inode.i_count.counter = 1
             self.write(inode, 1)
             inode.i_count.counter = 0
+        if inode.i_data.nrpages:
+            inode.i_count.counter = 1
+            self._pages.write_buffers(inode.i_data)
+            inode.i_count.counter = 0
         self.dispose(inode)
 
     def _delete(self, inode: Any) -> None:
@@ -342,6 +346,9 @@ class Inodes:
             if inode.i_count.counter or inode.i_state & (I_DIRTY | I_LOCK | I_FREEING):
                 continue
             if sb and inode.i_sb != sb:
+                continue
+            if not self._pages.drop_clean(inode.i_data):
+                # It is clean, but not all of its pages are.
                 continue
             self.dispose(inode)
             freed += 1

@@ -333,6 +333,28 @@ class PageCache:
         """Remove every page of an inode whose filesystem is gone."""
         self.truncate_inode_pages(mapping.address, 0)
 
+    def write_buffers(self, mapping: Any) -> int:
+        """Write the dirty blocks of a file's pages, and wait; 0 or a negative error number."""
+        return self._buffers.write_and_wait(
+            [bh for page in self.pages_of(mapping) for bh in self.buffers(page)]
+        )
+
+    def drop_clean(self, mapping: Any) -> bool:
+        """Free a file's pages that have nothing to write and no user; True when none is left."""
+        for page in self.pages_of(mapping):
+            self._drop(page)
+        return not mapping.nrpages
+
+    def _drop(self, page: Any) -> bool:
+        if page.count.counter != 1 or page.flags & (PG_LOCKED | PG_DIRTY):
+            return False
+        if page.buffers and not self.drop_buffers(page, wait=False):
+            return False
+        page.count.counter += 1
+        self.remove(page)
+        self.release(page)
+        return True
+
     # Memory pressure
 
     def cached(self) -> Iterator[Any]:
@@ -346,17 +368,10 @@ class PageCache:
         for page in reversed(list(self.cached())):
             if freed >= pages:
                 break
-            if page.count.counter != 1 or page.flags & (PG_LOCKED | PG_DIRTY):
-                continue
             if page.flags & PG_REFERENCED:
                 page.flags &= ~PG_REFERENCED
                 list_del(self._memory, page.address + self._lru)
                 list_add(self._memory, page.address + self._lru, self._inactive)
-                continue
-            if page.buffers and not self.drop_buffers(page, wait=False):
-                continue
-            page.count.counter += 1
-            self.remove(page)
-            self.release(page)
-            freed += 1
+            else:
+                freed += self._drop(page)
         return freed

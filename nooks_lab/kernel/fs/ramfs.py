@@ -12,6 +12,7 @@ from nooks_lab.kernel.fs.dcache import Dcache
 from nooks_lab.kernel.fs.inodes import S_IFDIR, S_IFMT, S_IFREG, Inodes
 from nooks_lab.kernel.fs.page_cache import PageCache
 from nooks_lab.kernel.fs.parts import FsParts
+from nooks_lab.kernel.fs.supers import FS_LITTER
 from nooks_lab.machine.memory import PAGE_SIZE
 
 RAMFS_MAGIC = 0x858458F6
@@ -64,6 +65,7 @@ class Ramfs:
             for member, function in members.items():
                 setattr(table, member, self._parts.entry[function])
         kind = self._parts.global_view("file_system_type", "ramfs_fs_type")
+        kind.fs_flags = FS_LITTER
         kind.name = self._parts.slab.alloc(8)
         self._memory.write(kind.name, b"ramfs\0")
         return int(kind.address)

@@ -13,10 +13,14 @@ from nooks_lab.kernel.fs.parts import FsParts
 from nooks_lab.kernel.lists import init_list_head, list_add, list_add_tail, list_for_each
 from nooks_lab.machine.memory import PAGE_SIZE
 
-FS_REQUIRES_DEV = 1
+FS_REQUIRES_DEV, FS_LITTER = 1, 32
 MAX_NON_LFS = (1 << 31) - 1
 MS_DEAD = 1 << 29
 """In ``s_flags``: the filesystem's code is gone; what is still open of it ends with EIO."""
+
+
+_UNUSED = 1
+"""``mnt_count`` of a mount that nobody uses."""
 
 
 class Supers:
@@ -200,6 +204,8 @@ class Supers:
             self.sync_one(sb)
         root, sb.s_root = sb.s_root, 0
         if root:
+            if not sb.s_flags & MS_DEAD and parts.view("file_system_type", sb.s_type).fs_flags & FS_LITTER:
+                self._dcache.genocide(self._dcache.view(root))
             self._dcache.shrink_dcache_parent(root)
             self._dcache.dput(root)
         self._dcache.shrink_dcache_sb(sb.address)
@@ -340,14 +346,13 @@ class Supers:
             self._parts.slab.free(mount.address)
 
     def busy(self, mount: Any) -> bool:
-        """Tell whether files of a mount are open, or other mounts lie below it."""
+        """Tell whether somebody but the caller uses a mount, or other mounts lie below it."""
         if any(each.mnt_parent == mount.address and each != mount for each in self.mounts()):
             return True
-        sb = self.view(mount.mnt_sb)
-        root = self._dcache.view(mount.mnt_root)
-        self._dcache.shrink_dcache_parent(root.address)
-        # The super block and the mount use it.
-        return bool(root.d_count.counter > 2 or self.files(sb) or self._dcache.children(root))
+        if mount.mnt_count.counter > _UNUSED + 1:
+            return True
+        directories = [thread.task.pwd for thread in self._parts.sched.threads.values()]
+        return any(pwd and self._dcache.view(pwd).d_sb == mount.mnt_sb for pwd in directories)
 
     def files(self, sb: Any) -> list[Any]:
         """Return the open files of a super block."""
@@ -355,7 +360,7 @@ class Supers:
         return [self._parts.view("file", at - link) for at in list_for_each(self._memory, sb.s_files.address)]
 
     def unmount(self, mount: Any) -> int:
-        """Take a filesystem out; ``-EBUSY`` while anybody uses it."""
+        """Take a filesystem out, whose mount the caller uses; ``-EBUSY`` while anybody else does."""
         if mount == self.root() or self.busy(mount):
             return -EBUSY
         sb = self.view(mount.mnt_sb)

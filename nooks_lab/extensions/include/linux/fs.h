@@ -39,6 +39,7 @@
 
 #define FS_REQUIRES_DEV 1
 #define FS_NOMOUNT 16
+#define FS_LITTER 32	/* names that exist in memory only are in use until umount */
 #define FS_SINGLE 8
 
 #define MS_RDONLY 1
