@@ -51,5 +51,7 @@ def mounted(lab: Lab, image: bytes, options: str = "iocharset=utf8") -> Iterator
     lab.disk.insert(image)
     volume = Volume(lab)
     volume.do(lambda files: files.mount("hda", MOUNT_POINT, "vfat", options))
-    yield volume
-    volume.do(lambda files: files.umount(MOUNT_POINT))
+    try:
+        yield volume
+    finally:
+        volume.do(lambda files: files.umount(MOUNT_POINT))
