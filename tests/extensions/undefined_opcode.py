@@ -13,13 +13,19 @@ _UD2 = b"\x0f\x0b"
 class UndefinedOpcode:
     """Strikes one extension of a running system; a part of the machine's clock.
 
+    Parameters
+    ----------
+    functions : tuple of str
+        Where to strike.
+
     Attributes
     ----------
     strikes : int
         How often it has written.
     """
 
-    def __init__(self, lab: Lab, extension: str) -> None:
+    def __init__(self, lab: Lab, extension: str, functions: tuple[str, ...]) -> None:
+        self._functions = functions
         self.name, self.strikes = f"undefined opcode in {extension}", 0
         self._lab, self._extension = lab, extension
         self._before: tuple[Module, list[int], bytes] | None = None
@@ -55,7 +61,12 @@ class UndefinedOpcode:
             for row in line_table(module.object)
             if row.section in image.sections
         )
-        places = [at for at in starts if image.text[0] <= at < image.text[1] - 2]
+        spans = [
+            (image.symbols[each], image.symbols[each] + image.sizes[each])
+            for each in self._functions
+            if each in image.symbols
+        ]
+        places = [at for at in starts if any(low <= at < high - 1 for low, high in spans)]
         at = places[number % len(places)]
         # Through the kernel's page table: in the extension's own its text is read-only.
         table = self._lab.kernel.page_table
