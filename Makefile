@@ -9,7 +9,7 @@ UV     := uv==0.13.9
 NOTEBOOKS = $(wildcard notebooks/*.ipynb)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab demo test notebooks lint sandbox bench lock clean
+.PHONY: help setup lab demo test notebooks api lint sandbox bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,9 @@ test: lint sandbox ## check style and types, run the tests and the lecture noteb
 
 notebooks: setup ## execute the lecture notebooks again and keep their outputs
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False $(NOTEBOOKS)
+
+api: setup ## write course/kernel-api.md anew, from the headers and declarations
+	$(BIN)/nooks-lab api --out course/kernel-api.md
 
 lint: setup ## check style, types and the directions of imports
 	$(BIN)/ruff check

@@ -4,9 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nooks_lab.machine.clock import CPU_HZ
+from nooks_lab.machine.devices.c905 import C905
 from nooks_lab.machine.devices.device import PciDevice
 from nooks_lab.machine.devices.disk import Disk
 from nooks_lab.machine.devices.e1000 import E1000
+from nooks_lab.machine.devices.es1371 import Es1371
+from nooks_lab.machine.devices.isa import IsaDevice
+from nooks_lab.machine.devices.pcnet32 import Pcnet32
+from nooks_lab.machine.devices.sb16 import Sb16
+from nooks_lab.machine.ethernet import FAST_ETHERNET, GIGABIT
 
 MAC = bytes.fromhex("000e0c334455")
 """The station address of the first network card; an Intel prefix, and that of host B in the recorded traffic."""
@@ -15,7 +21,8 @@ LINK_CYCLES = CPU_HZ // 100
 """Auto-negotiation in 10 ms rather than a second, so that no demo waits for it."""
 
 _FIRST_DEVICE = 3
-_LINES = (11, 10, 9, 5)
+# Line 5 is the Sound Blaster's: an ISA card shares with nobody.
+_LINES = (11, 10, 9, 12)
 _MEMORY, _MEMORY_STEP = 0xFEBC0000, 0x20000
 _PORTS, _PORTS_STEP = 0xC000, 0x100
 
@@ -49,11 +56,15 @@ class Slot:
 
 @dataclass(frozen=True)
 class Card:
-    """A kind of card: its full name, its class (``network``, ``sound``, ``disk``), and how one is made."""
+    """A kind of card: its full name, its class (``network``, ``sound``, ``disk``), and how one is made.
+
+    A network card also has the speed of its wire, in bits per second.
+    """
 
     title: str
     kind: str
-    make: Callable[[str, Slot], PciDevice]
+    make: Callable[[str, Slot], PciDevice | IsaDevice]
+    bits_per_second: int = GIGABIT
 
 
 def _e1000(name: str, slot: Slot) -> PciDevice:
@@ -67,6 +78,14 @@ def _e1000(name: str, slot: Slot) -> PciDevice:
     )
 
 
+def _sb16(name: str, slot: Slot) -> IsaDevice:  # noqa: ARG001 - jumpers say where an ISA card is, not its slot
+    return Sb16(name)
+
+
+def _es1371(name: str, slot: Slot) -> PciDevice:
+    return Es1371(name=name, device=slot.device, irq=slot.irq, base=slot.ports)
+
+
 DISK_BYTES = 8 << 20
 """The disk that a PC has when nobody gives it one: blank."""
 
@@ -75,13 +94,48 @@ def _disk(name: str, slot: Slot) -> PciDevice:
     return Disk(name, slot.device, slot.ports, bytes(DISK_BYTES))
 
 
+def _c905(name: str, slot: Slot) -> PciDevice:
+    return C905(
+        name=name,
+        device=slot.device,
+        irq=slot.irq,
+        ports=slot.ports,
+        base=slot.memory,
+        mac=slot.mac,
+        negotiation=LINK_CYCLES,
+    )
+
+
+def _pcnet32(name: str, slot: Slot) -> PciDevice:
+    return Pcnet32(
+        name=name,
+        device=slot.device,
+        irq=slot.irq,
+        ports=slot.ports,
+        base=slot.memory,
+        mac=slot.mac,
+        negotiation=LINK_CYCLES,
+    )
+
+
 CARDS = {
     "e1000": Card("Intel 82540EM (PRO/1000 MT Desktop)", "network", _e1000),
+    "pcnet32": Card("AMD Am79C971 (PCnet-FAST)", "network", _pcnet32, FAST_ETHERNET),
+    "3c905": Card("3Com 3C905C-TX (Fast EtherLink XL)", "network", _c905, FAST_ETHERNET),
+    "sb16": Card("Creative Sound Blaster 16", "sound", _sb16),
+    "es1371": Card("Ensoniq AudioPCI 97 (ES1371)", "sound", _es1371),
     "disk": Card("ATA disk on an Intel 82371AB (PIIX4)", "disk", _disk),
 }
 """Every card, by the name that ``--device`` and :func:`nooks_lab.boot` take."""
 
-CARD_OF = {"e1000": "e1000"}
+CARD_OF = {
+    "e1000": "e1000",
+    "pcnet32": "pcnet32",
+    "3c59x": "3c905",
+    "3c90x": "3c905",
+    "sb": "sb16",
+    "es1371": "es1371",
+}
 """Which card an extension drives; an extension that drives none is not in it."""
 
 

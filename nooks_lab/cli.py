@@ -101,11 +101,15 @@ def _read_policy(path: Path | None) -> "Policy | None":
     return None if path is None else read_policy(path, CLASSES)
 
 
-def _draw_into(figure: Path) -> Callable[["Lab"], None]:
+def _check_figure(figure: Path) -> None:
     from nooks_lab.demo import DemoError
 
     if figure.suffix not in _FIGURES:
         raise DemoError(f"{figure} does not end in one of {', '.join(_FIGURES)}")
+
+
+def _draw_into(figure: Path) -> Callable[["Lab"], None]:
+    _check_figure(figure)
 
     def look(lab: "Lab") -> None:
         from nooks_lab.views.domains import draw
@@ -132,20 +136,38 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def extensions(as_json: AsJson = False) -> None:
+def extensions(
+    as_json: AsJson = False,
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw who shares which wrappers into this file (.png, .svg, .pdf), as the paper's figure 5."
+        ),
+    ] = None,
+) -> None:
     """List the extensions, with what Nooks does for each."""
     from nooks_lab.extension_table import table
 
-    rows = [row.to_json() for row in table()]
+    if figure is not None:
+        _check_figure(figure)
+    listed = table()
+    if figure is not None:
+        from nooks_lab.views.wrapper_sharing import draw
+
+        draw([row.bar for row in listed]).savefig(figure, dpi=150)
+    rows = [row.to_json() for row in listed]
     if as_json:
         _print_json({"rows": rows})
         return
     sharing = [
         column for column in rows[0] if column in ("unique_wrappers", "class_wrappers", "shared_wrappers")
     ]
-    _print(_table([{key: row[key] for key in row if key not in sharing} for row in rows]))
+    hidden = ("device", *sharing, "kernel_sharing", "extension_sharing")
+    _print(_table([{key: row[key] for key in row if key not in hidden} for row in rows]))
     _print("\nWrappers that only one extension uses, one class of them, or several classes:\n")
-    _print(_table([{key: row[key] for key in ("name", "class", *sharing)} for row in rows]))
+    _print(_table([{key: row[key] for key in ("name", "device", *sharing)} for row in rows]))
+    if figure is not None:
+        _print(f"The picture is in {figure}.")
 
 
 def _table(rows: list[dict[str, Any]]) -> Any:
@@ -238,10 +260,23 @@ def wrappers(
             file.write(skeletons(functions, pointers))
 
 
+@app.command()
+def api(
+    out: Annotated[Path | None, typer.Option(help="A file for it, instead of the terminal.")] = None,
+) -> None:
+    """Write the reference of the kernel's interface for extensions, from its headers and declarations."""
+    from nooks_lab.kernel_api.page import page
+
+    if out is None:
+        typer.echo(page(), nl=False)
+    else:
+        out.write_text(page(), encoding="utf-8", newline="\n")
+
+
 @app.command(name="try")
 def try_(
     file: Annotated[Path, typer.Argument(help="A driver: FILE.c, or FILE.o for i386.")],
-    device: Annotated[str, typer.Option(help="The device it drives.")],
+    device: Annotated[str, typer.Option(help="The device it drives, or the service whose place it takes.")],
     native: Annotated[bool, typer.Option("--native", help="Without Nooks.")] = False,
     log_only: Annotated[
         bool, typer.Option("--log-only", help="Let its direct stores to kernel data through, and list them.")
@@ -267,6 +302,10 @@ def try_(
         typer.echo(trial.end)
     if trial.traffic is not None:
         typer.echo(f"{trial.traffic.sent} packets sent, {trial.traffic.lost} lost")
+    if trial.result is not None:
+        typer.echo(", ".join(f"{number:,} {what}" for what, number in trial.result.counts.items()))
+        for sentence in trial.result.wrong:
+            typer.echo(sentence)
     if trial.stores is not None:
         _echo_stores(trial.stores)
 
@@ -278,6 +317,29 @@ def _echo_stores(stores: Sequence["DirectStore"]) -> None:
     for store in stores:
         times = "once" if store.count == 1 else f"{store.count} times"
         typer.echo(f"  {store}, {times}")
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The host's port; 0 lets the host choose.")],
+    native: Annotated[bool, typer.Option("--native", help="Without Nooks.")] = False,
+    fault: Annotated[
+        str, typer.Option(help="Which extension a fault is injected into: khttpd or e1000.")
+    ] = "khttpd",
+    address: Annotated[str, typer.Option(help="The host's address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Let kHTTPd's machine code in a nook answer real browsers; the key f or a URL injects a fault."""
+    from nooks_lab.serve import serve as run_serve
+
+    def say(line: str) -> None:
+        # Whoever reads a pipe needs the URL now.
+        print(line, flush=True)
+
+    served = run_serve(port, nooks=not native, fault=fault, address=address, say=say)
+    typer.echo(
+        f"{served.connections} connections, {served.faults} faults injected, {served.recoveries} recoveries"
+    )
+    raise typer.Exit(1 if served.died else 0)
 
 
 @app.command()
@@ -365,6 +427,7 @@ def _is_users(error: Exception) -> bool:
     from nooks_lab.cards import UnknownCard
     from nooks_lab.demo import DemoError
     from nooks_lab.extensions import UnknownExtension
+    from nooks_lab.faults.text_fault import NoSuchFault
     from nooks_lab.grading.metadata import NotebookError
     from nooks_lab.grading.reference import UnusableReference
     from nooks_lab.kernel.modules import ModuleError
@@ -376,7 +439,8 @@ def _is_users(error: Exception) -> bool:
 
     programs = (CompileError, ElfError, ModuleError, UnknownExtension, UnknownCard, CaptureError, DemoError)
     return isinstance(
-        error, (*programs, PolicyError, GeneratorError, NotebookError, UnusableReference, OSError)
+        error,
+        (*programs, NoSuchFault, PolicyError, GeneratorError, NotebookError, UnusableReference, OSError),
     )
 
 

@@ -8,9 +8,15 @@ from typing import Any
 import nooks_lab as nl
 from nooks_lab import extensions
 from nooks_lab.cards import CARD_OF, CARDS
+from nooks_lab.lab import Lab
+from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.nooks.wrappers.sharing import Sharing, WrapperUse, sharing, use_of
-from nooks_lab.replay import ADDRESS, DEVICE, NETMASK
 from nooks_lab.source_lines import c_lines
+from nooks_lab.views.wrapper_sharing import Bar, Split
+from nooks_lab.workloads import registry
+
+FIRST_LOOK, LOOKS = CPU_HZ // 2000, 16
+"""Half a millisecond into the workload; each look waits twice as long as the one before."""
 
 _NOOKS = re.compile(r"\bnooks_\w|\bCONFIG_NOOKS")
 
@@ -39,6 +45,8 @@ class ExtensionRow:
     unique_wrappers, class_wrappers, shared_wrappers : int
         Those of its wrappers that no other extension of the table uses; that others use, but only of its
         class; and that an extension of another class uses too (the paper's figure 5).
+    kernel_sharing, extension_sharing : Split
+        The same for its kernel wrappers and its extension wrappers apart.
     """
 
     name: str
@@ -53,6 +61,13 @@ class ExtensionRow:
     unique_wrappers: int
     class_wrappers: int
     shared_wrappers: int
+    kernel_sharing: Split
+    extension_sharing: Split
+
+    @property
+    def bar(self) -> Bar:
+        """What the picture of figure 5 shows of it."""
+        return Bar(self.name, self.kind, self.kernel_sharing, self.extension_sharing)
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as plain data."""
@@ -67,20 +82,62 @@ def table() -> list[ExtensionRow]:
     ------
     CompileError, ModuleError
         When one cannot be loaded.
+    NoWorkload
+        When there is nothing to put one to.
     """
     uses = [_use(name) for name in extensions.names()]
     shared = sharing(uses)
     return [_row(use, shared[use.extension]) for use in uses]
 
 
+class _Observer:
+    """Looks at an extension while it works: objects come and go, and with them the kernel's ways into it."""
+
+    name = "observer"
+
+    def __init__(self, lab: Lab, extension: str) -> None:
+        self._lab, self._extension = lab, extension
+        self._uses: list[WrapperUse] = []
+        lab.machine.clock.parts[self.name] = self
+
+    def begin(self) -> None:
+        for number in range(LOOKS):
+            self._lab.machine.clock.after(FIRST_LOOK << number, self.name, "look")
+
+    def look(self) -> None:
+        assert self._lab.nooks is not None
+        module = self._lab.kernel.modules.loaded[self._extension]
+        self._uses.append(use_of(self._lab.nooks, module, extensions.CLASSES[self._extension]))
+
+    def save(self) -> None:
+        """Nothing of it belongs to the machine's state."""
+
+    def load(self, state: None) -> None:
+        """As :meth:`save`."""
+
+    @property
+    def seen(self) -> WrapperUse:
+        """All that was seen in any look."""
+        first = self._uses[0]
+        return WrapperUse(
+            first.extension,
+            first.kind,
+            first.kernel,
+            frozenset().union(*(use.entries for use in self._uses)),
+            frozenset().union(*(use.object_types for use in self._uses)),
+        )
+
+
 def _use(name: str) -> WrapperUse:
     """Put one extension to use, and see which wrappers it needs."""
-    with nl.boot(nooks=True, devices=(CARD_OF[name],)) as lab:
-        assert lab.nooks is not None
-        module = lab.insmod(name)
-        lab.ifup(DEVICE, ADDRESS, NETMASK)
-        lab.run(0.05)
-        return use_of(lab.nooks, module, extensions.CLASSES[name])
+    workload = registry.brief_workload(name)
+    with nl.boot(nooks=True, devices=workload.devices) as lab:
+        workload.set_up(lab)
+        observer = _Observer(lab, name)
+        observer.look()
+        observer.begin()
+        workload.run(lab)
+        return observer.seen
 
 
 def _row(use: WrapperUse, shared: Sharing) -> ExtensionRow:
@@ -89,7 +146,7 @@ def _row(use: WrapperUse, shared: Sharing) -> ExtensionRow:
     return ExtensionRow(
         name,
         use.kind,
-        CARDS[CARD_OF[name]].title,
+        CARDS[CARD_OF[name]].title if name in CARD_OF else "none",
         sum(map(c_lines, texts)),
         sum(bool(_NOOKS.search(line)) for text in texts for line in text.splitlines()),
         extensions.extension(name).sha256,
@@ -99,7 +156,14 @@ def _row(use: WrapperUse, shared: Sharing) -> ExtensionRow:
         len(shared.unique),
         len(shared.within_class),
         len(shared.across_classes),
+        _split(use.kernel, shared),
+        _split(use.entries, shared),
     )
+
+
+def _split(wrappers: frozenset[str], shared: Sharing) -> Split:
+    parts = (shared.unique, shared.within_class, shared.across_classes)
+    return Split(*(len(wrappers & part) for part in parts))
 
 
 def _sources(name: str) -> list[Path]:

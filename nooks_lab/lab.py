@@ -12,6 +12,7 @@ from nooks_lab.kernel.module import Module, Parameters
 from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.devices.device import PciDevice
 from nooks_lab.machine.devices.disk import Disk
+from nooks_lab.machine.devices.isa import IsaDevice
 from nooks_lab.machine.machine import BLOCK_CLOCK_SOURCE, TLB_SOURCE, Machine
 from nooks_lab.machine.paging import Walker
 from nooks_lab.machine.peer import Peer
@@ -30,25 +31,28 @@ class Lab:
     ----------
     machine, kernel
         The PC and its kernel.
-    cards : dict of str to PciDevice
+    cards : dict of str to PciDevice or IsaDevice
         What the PC is fitted with, by the names that were given to :func:`boot`.
     peers, wires : dict
         For each network card, the station at the other end of its wire, and the wire.
     nooks : Nooks or None
         The isolation manager; None natively.
+    substitutes : dict of str to ObjectFile
+        Objects that are loaded in place of the extensions of these names.
     """
 
     machine: Machine
     kernel: Kernel
-    cards: dict[str, PciDevice] = field(default_factory=dict)
+    cards: dict[str, PciDevice | IsaDevice] = field(default_factory=dict)
     peers: dict[str, Peer] = field(default_factory=dict)
     wires: dict[str, Wire] = field(default_factory=dict)
     nooks: Nooks | None = None
+    substitutes: dict[str, ObjectFile] = field(default_factory=dict)
 
     @property
     def nic(self) -> PciDevice:
         """The first network card; LookupError when the PC has none."""
-        return self.cards[self._first_network_card()]
+        return cast(PciDevice, self.cards[self._first_network_card()])
 
     @property
     def peer(self) -> Peer:
@@ -69,7 +73,7 @@ class Lab:
         raise LookupError("this PC has no disk")
 
     def _first_network_card(self) -> str:
-        for name in self.peers:
+        for name in self.wires:
             return name
         raise LookupError("this PC has no network card")
 
@@ -90,12 +94,15 @@ class Lab:
         LookupError
             When no extension of the name ``domain`` runs in a domain.
         """
-        obj = extensions.extension(what) if isinstance(what, str) else what
+        obj = self._extension(what) if isinstance(what, str) else what
         name = what if isinstance(what, str) else Path(what.name).stem
         if self.nooks is None or domain is None:
             return self.kernel.insmod(name, obj, parameters)
         with self.nooks.placing_in(self.nooks.domain_with(domain)):
             return self.kernel.insmod(name, obj, parameters)
+
+    def _extension(self, name: str) -> ObjectFile:
+        return self.substitutes.get(name) or extensions.extension(name)
 
     def ifup(self, name: str, address: str, netmask: str) -> int:
         """Bring an interface up with its address, now and after a recovery; returns the driver's result."""
@@ -192,7 +199,7 @@ def boot(
         raise ValueError("an image is for a PC with a disk: boot(devices=('disk',), disk=...)")
     slots = [cards.slot(position, mac) for position in range(len(devices))]
     machine = make_machine(walker)
-    fitted: dict[str, PciDevice] = {}
+    fitted: dict[str, PciDevice | IsaDevice] = {}
     peers: dict[str, Peer] = {}
     wires: dict[str, Wire] = {}
     for name, kind, slot in zip(devices, kinds, slots, strict=True):
@@ -202,7 +209,7 @@ def boot(
             cast(Disk, fitted[name]).insert(disk)
         if kind.kind == "network":
             peers[name] = Peer(f"peer of {name}", machine.clock)
-            wires[name] = Wire(cast(Station, fitted[name]), peers[name])
+            wires[name] = Wire(cast(Station, fitted[name]), peers[name], bits_per_second=kind.bits_per_second)
     kernel = Kernel(machine)
     manager = Nooks(kernel, policy, log_only=log_only) if nooks else None
     return Lab(machine, kernel, fitted, peers, wires, manager)

@@ -10,10 +10,11 @@ frame that is not in the recording counts nowhere.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import dpkt
 
@@ -39,9 +40,18 @@ SETTLE_SECONDS = 0.05
 SYSTEM_ENDS = (TaskDied, Panic, Hang, TripleFault)
 """What the guest raises when a process or the whole system dies; see :func:`end_of`."""
 
-_ARP_REPLY = 2
+SHORTEST, LONGEST = 14, 1518
+"""Bytes of a frame that can be replayed: a header alone, which is padded on its way, to a tagged one."""
+
+_ARP_REPLY = b"\0\2"
+_ICMP = b"\x01"
+_FILE_HEADER, _RECORD_HEADER = 24, 16
+_LITTLE_ENDIAN = (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1")
 _ADDRESSES = slice(0, 12)
 _IP_ADDRESSES = slice(26, 34)
+
+
+ByteOrder = Literal["little", "big"]
 
 
 class CaptureError(ValueError):
@@ -101,18 +111,42 @@ def read_capture(path: Path = CAPTURE) -> tuple[Frame, ...]:
     Raises
     ------
     CaptureError
-        When it is not there or is no capture of Ethernet frames.
+        When it is not there, is no capture of Ethernet frames, ends in the middle of one, or holds one that is
+        cut off, too short or too long.
     """
     try:
-        with path.open("rb") as file:
-            reader = dpkt.pcap.Reader(file)
-            if reader.datalink() != dpkt.pcap.DLT_EN10MB:
-                raise CaptureError(f"the recording {path} does not hold Ethernet frames")
-            return tuple(Frame(data, data[6:12] == MAC) for _, data in reader)
+        data = path.read_bytes()
     except OSError as error:
         raise CaptureError(f"the recording {path} cannot be read: {error.strerror}") from error
+    try:
+        reader = dpkt.pcap.Reader(BytesIO(data))
     except (ValueError, dpkt.Error) as error:
         raise CaptureError(f"the recording {path} is no pcap file: {error}") from error
+    if reader.datalink() != dpkt.pcap.DLT_EN10MB:
+        raise CaptureError(f"the recording {path} does not hold Ethernet frames")
+    order: ByteOrder = "little" if data[:4] in _LITTLE_ENDIAN else "big"
+    return tuple(Frame(frame, frame[6:12] == MAC) for frame in _frames(path, data, order))
+
+
+def _frames(path: Path, data: bytes, order: ByteOrder) -> Iterator[bytes]:
+    """Yield the frames of a pcap file, each checked."""
+    at, number = _FILE_HEADER, 0
+    while at < len(data):
+        number += 1
+        kept, length = (int.from_bytes(data[at + where : at + where + 4], order) for where in (8, 12))
+        start = at + _RECORD_HEADER
+        at = start + kept
+        if start > len(data) or at > len(data):
+            raise CaptureError(f"the recording {path} ends in the middle of its frame {number}")
+        if kept < length:
+            raise CaptureError(
+                f"frame {number} of {path} was cut off: {kept} of its {length} bytes are there"
+            )
+        if not SHORTEST <= kept <= LONGEST:
+            raise CaptureError(
+                f"frame {number} of {path} has {kept} bytes, and an Ethernet frame has {SHORTEST} to {LONGEST}"
+            )
+        yield data[start:at]
 
 
 def replay(lab: Lab, frames: Sequence[Frame], spacing: int = SPACING) -> Replay:
@@ -147,7 +181,7 @@ def replay(lab: Lab, frames: Sequence[Frame], spacing: int = SPACING) -> Replay:
             outcome, end = end_of(event)
     recoveries = lab.nooks.recoveries if lab.nooks else []
     if not outcome:
-        outcome = _survived(oopses, [recovery.ok for recovery in recoveries])
+        outcome = survived(oopses, [recovery.ok for recovery in recoveries])
     to_us = [frame.data for frame in frames if not frame.from_us]
     from_us = [frame.data for frame in frames if frame.from_us]
     received = lab.peer.received
@@ -201,7 +235,8 @@ def _send(lab: Lab, frame: bytes) -> None:
         lab.kernel.send_frame(DEVICE, frame)
 
 
-def _survived(oopses: int, recoveries: list[bool]) -> str:
+def survived(oopses: int, recoveries: list[bool]) -> str:
+    """Return the outcome of a system that lived: from its oopses, and whether each recovery succeeded."""
     if oopses:
         return "oops"
     if not recoveries:
@@ -211,14 +246,13 @@ def _survived(oopses: int, recoveries: list[bool]) -> str:
 
 def _kernel_answers(frame: bytes) -> bool:
     """Tell whether the kernel makes such a frame by itself: an ARP reply or an echo reply."""
-    ethernet = dpkt.ethernet.Ethernet(frame)
-    if ethernet.type == ETH_P_ARP:
-        return bool(ethernet.arp.op == _ARP_REPLY)
+    if frame[12:14] == ETH_P_ARP.to_bytes(2, "big"):
+        return frame[20:22] == _ARP_REPLY
     return _is_icmp(frame)
 
 
 def _is_icmp(frame: bytes) -> bool:
-    return frame[12:14] == ETH_P_IP.to_bytes(2, "big") and frame[23] == dpkt.ip.IP_PROTO_ICMP
+    return frame[12:14] == ETH_P_IP.to_bytes(2, "big") and frame[23:24] == _ICMP
 
 
 def _identity(frame: bytes) -> bytes:

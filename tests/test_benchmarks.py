@@ -2,7 +2,9 @@
 
 import deferred_packets
 import ledger
+import netperf_pair
 import pytest
+import survival
 import thousand_recoveries
 import xpc_cost
 
@@ -89,3 +91,19 @@ def test_a_soak_shows_what_it_found_and_ends_at_once_when_told_to(monkeypatch):
 
     monkeypatch.setattr(thousand_recoveries.ManyRecoveries, "run", interrupt)
     assert thousand_recoveries.measure(2).interrupted
+
+
+def test_survival_shows_a_row_for_each_extension():
+    measured = survival.measure(["e1000"], count=1)
+    ((found, seconds),) = measured
+    assert found.clean
+    assert seconds > 0
+    assert survival.show(measured).row_count == 1
+
+
+def test_netperf_on_a_pair_has_the_four_rows_of_table_4():
+    measured = netperf_pair.measure(messages=4)
+    assert all(stream.ok for stream, _ in measured.values())
+    assert netperf_pair.show(measured).row_count == 4
+    for test in netperf_pair.TESTS:
+        assert measured[test, False][0].near_cpu < measured[test, True][0].near_cpu

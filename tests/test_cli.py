@@ -12,7 +12,19 @@ from nooks_lab import doctor
 from nooks_lab.cli import main
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("lab", "demo", "doctor", "extensions", "lines", "wrappers", "try", "release", "check", "grade")
+COMMANDS = (
+    "lab",
+    "demo",
+    "doctor",
+    "extensions",
+    "lines",
+    "wrappers",
+    "api",
+    "try",
+    "release",
+    "check",
+    "grade",
+)
 
 NO_DEVICE = "int init_module(void) { return 0; }\n"
 NULL_STORE = "int init_module(void) { *(volatile int *)0 = 1; return 0; }\n"
@@ -143,10 +155,22 @@ def test_extensions_has_a_row_for_each(capsys):
     assert row["class"] == "network"
     assert row["changed_lines"] == 0
     assert len(row["object_sha256"]) == 64
+    for kind in ("kernel", "extension"):
+        assert sum(row[f"{kind}_sharing"].values()) == row[f"{kind}_wrappers"] > 10
+
     assert min(row[key] for key in ("c_lines", "kernel_wrappers", "extension_wrappers", "object_types")) > 0
     for row in rows:
         parts = ("unique_wrappers", "class_wrappers", "shared_wrappers")
         assert sum(row[part] for part in parts) == row["kernel_wrappers"] + row["extension_wrappers"]
+
+
+def test_extensions_draws_who_shares_wrappers(tmp_path, capsys):
+    picture = tmp_path / "figure5.png"
+    assert run("extensions", "--json", "--figure", str(picture)) == 0
+    assert json.loads(capsys.readouterr().out)["rows"]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert run("extensions", "--figure", str(tmp_path / "figure5.xyz")) == 2
+    assert "figure5.xyz" in capsys.readouterr().err
 
 
 def test_lines_prints_the_components_with_their_total(capsys):

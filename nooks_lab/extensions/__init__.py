@@ -8,7 +8,15 @@ from nooks_lab.toolchain.elf import ObjectFile
 _HERE = Path(__file__).parent
 DEFINES = ("__KERNEL__", "MODULE")
 
-CLASSES = {"e1000": "network"}
+CLASSES = {
+    "e1000": "network",
+    "pcnet32": "network",
+    "3c59x": "network",
+    "3c90x": "network",
+    "sb": "sound",
+    "es1371": "sound",
+    "khttpd": "service",
+}
 """The paper's class of each extension (table 3)."""
 
 

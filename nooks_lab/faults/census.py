@@ -36,6 +36,8 @@ class Census:
     irq_actions: tuple[int, ...]
     net_devices: tuple[str, ...]
     regions: tuple[tuple[int, int], ...]
+    dma_channels: tuple[int, ...]
+    sound_devices: tuple[int, ...]
     pci_drivers: int
     modules: tuple[str, ...]
     tasks: int
@@ -57,6 +59,8 @@ class Census:
             "IRQ handlers": sum(self.irq_actions) - sum(before.irq_actions),
             "net devices": len(self.net_devices) - len(before.net_devices),
             "I/O regions": len(self.regions) - len(before.regions),
+            "DMA channels": len(self.dma_channels) - len(before.dma_channels),
+            "sound devices": len(self.sound_devices) - len(before.sound_devices),
             "PCI drivers": self.pci_drivers - before.pci_drivers,
             "modules": len(self.modules) - len(before.modules),
             "tasks": self.tasks - before.tasks,
@@ -83,7 +87,13 @@ def take(lab: Lab) -> Census:
         timers=len(kernel.timers.pending()),
         irq_actions=tuple(len(kernel.irq.actions(irq)) for irq in range(NR_IRQS)),
         net_devices=tuple(device.name.decode() for device in kernel.net.devices()),
-        regions=tuple(kernel.resources.claimed(kernel.variable("iomem_resource"))),
+        regions=tuple(
+            region
+            for tree in ("iomem_resource", "ioport_resource")
+            for region in kernel.resources.claimed(kernel.variable(tree))
+        ),
+        dma_channels=tuple(kernel.dma.busy()),
+        sound_devices=tuple(unit.unit_minor for unit in kernel.sound.units()),
         pci_drivers=len(kernel.pci.drivers()),
         modules=tuple(sorted(kernel.modules.loaded)),
         tasks=len(kernel.sched.threads),

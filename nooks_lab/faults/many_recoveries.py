@@ -5,16 +5,14 @@ number of frames.  It is seeded, so that the same seed gives the same strikes on
 """
 
 import random
-import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import nooks_lab as nl
-from nooks_lab import extensions
 from nooks_lab.cards import MAC
-from nooks_lab.faults import census
+from nooks_lab.faults import census, idle_extension
 from nooks_lab.faults.armed_e1000 import (
     DEVICE,
     PEER,
@@ -24,7 +22,7 @@ from nooks_lab.faults.armed_e1000 import (
     module,
     numbered_frame,
 )
-from nooks_lab.faults.checksums import kernel_checksums, module_checksum
+from nooks_lab.faults.checksums import kernel_checksums
 from nooks_lab.kernel.kernel import Hang, Panic, TaskDied, TripleFault
 from nooks_lab.lab import Lab
 from nooks_lab.machine.clock import CPU_HZ
@@ -44,31 +42,6 @@ _ADDRESS, _NETMASK = "10.0.0.2", "255.255.255.0"
 _TICK = CPU_HZ // 100
 _PATIENCE = 300
 """Ticks that the driver gets to run into its bug: the watchdog runs every 2 seconds."""
-
-_IDLE = """
-#include <linux/module.h>
-#include <linux/slab.h>
-#define WORDS 512
-unsigned long own[WORDS];
-unsigned long *block;
-static void fill(unsigned long *words, unsigned long seed)
-{
-	int i;
-	for (i = 0; i < WORDS; i++)
-		words[i] = seed = seed * 1664525 + 1013904223;
-}
-int init_module(void)
-{
-	block = kmalloc(sizeof(own), GFP_KERNEL);
-	if (!block)
-		return -12;
-	fill(own, 1);
-	fill(block, 2);
-	return 0;
-}
-void cleanup_module(void) { kfree(block); }
-"""
-"""An extension that does nothing, and has something to lose in its data and on its heap."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +175,7 @@ class ManyRecoveries:
         self.lab.insmod(armed_driver())
         self.lab.ifup(DEVICE, _ADDRESS, _NETMASK)
         self.lab.run(0.05)
-        self._idle = self.lab.insmod(extensions.build("idle.c", _IDLE))
+        self._idle = idle_extension.load(self.lab)
         self._number = 0
         self._frame = 0
         # The first recovery from each place sets up what stays: page tables of the kernel, wrappers, stacks.
@@ -350,14 +323,7 @@ class ManyRecoveries:
         self.findings.lost_frames += len(sent - received)
 
     def _take_checksums(self) -> dict[str, int]:
-        image, memory = self._idle.image, self.lab.kernel.memory
-        assert image is not None
-        words = memory.read(memory.u32(image.symbols["block"]), image.sizes["own"])
-        return {
-            **kernel_checksums(self.lab),
-            "idle extension": module_checksum(self.lab, self._idle),
-            "idle extension's heap": zlib.crc32(words),
-        }
+        return kernel_checksums(self.lab) | idle_extension.checksums(self.lab, self._idle)
 
     def close(self) -> None:
         """Give the machine back."""

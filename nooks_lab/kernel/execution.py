@@ -69,6 +69,7 @@ class Execution:
         self._text, self._capacity, self._count = text, capacity, 0
         self.trace: Callable[[str, tuple[Any, ...], Any], None] | None = None
         self.report: Callable[[str], None] = lambda message: None
+        self.need_resched: Callable[[], bool] = lambda: False
         self._passes = 0
         self._idle_at = 0
         self._return = self._place("ret_to_kernel", bytes((_HLT,)), lambda gate: self._no_caller)
@@ -243,24 +244,36 @@ class Execution:
         self._run(eip)
         raise Hang("an exception handler returned to kernel code that had failed")
 
+    def rested(self) -> None:
+        """A task has given up the CPU: nothing loops, and every budget starts anew."""
+        self._idle_at = self._work()
+
     def idle(self, until: int) -> None:
-        """Run the idle loop, interrupts on, until ``until`` cycles have passed.
+        """Run the idle loop, interrupts on, until ``until`` cycles have passed or a task wants the CPU.
 
         Interrupt handlers run in it; whatever they raise comes out of here.
         """
         machine, cpu = self.machine, self.machine.cpu
         # A task that sleeps inside machine code meanwhile is not busy.
-        self._idle_at = self._work()
-        while machine.clock.now < until:
+        self.rested()
+        while machine.clock.now < until and not self.need_resched():
             cpu.set("eflags", cpu.eflags | EFLAGS_IF)
             eip = self._idle
             esp = cpu.esp
+            at_iret = False
             while True:
-                # An interrupt handler that has begun is finished, however late it gets.
-                in_handler = cpu.esp != esp
-                stop = machine.run(eip, machine.clock.now + BUSY_LIMIT if in_handler else until)
-                if in_handler and stop is Stop.DEADLINE:
+                # An interrupt handler that has begun is finished, however late it gets.  When it is late, its
+                # iret runs alone, or a line that asks again would be served again, and so for ever.
+                in_handler, now = cpu.esp != esp, machine.clock.now
+                alone = at_iret and now >= until
+                late = now + 1 if alone else now + BUSY_LIMIT
+                stop = machine.run(eip, late if in_handler else until)
+                if in_handler and stop is Stop.DEADLINE and not alone:
                     raise Hang(f"an interrupt handler at {eip:08x} has run for {BUSY_LIMIT} cycles")
+                if alone and cpu.eip == eip:
+                    # A TLB miss on the way to it has taken the cycle.
+                    continue
+                at_iret = False
                 at = cpu.eip - 1
                 if at == self._idle and cpu.esp == esp:
                     break
@@ -271,5 +284,6 @@ class Execution:
                     eip = cpu.eip
                     continue
                 eip = self._pass(gate)
+                at_iret = gate.function is None
             if machine.clock.now < until and machine.pic.pending() is None:
                 machine.idle(until)

@@ -20,9 +20,12 @@ class Export:
 
     name: str
     cycles: int
+    sleeps: bool = False
 
 
-def export(cycles: int = DEFAULT_CYCLES, name: str | None = None) -> Callable[[F], F]:
+def export(
+    cycles: int = DEFAULT_CYCLES, name: str | None = None, *, sleeps: bool = False
+) -> Callable[[F], F]:
     """Declare that a method is the kernel function of its name; the parameters are those of the prototype.
 
     Parameters
@@ -31,10 +34,12 @@ def export(cycles: int = DEFAULT_CYCLES, name: str | None = None) -> Callable[[F
         Cycles that its own work takes, beside calls, TLB misses and device accesses, which count themselves.
     name : str, optional
         The C name where Python's differs.
+    sleeps : bool
+        It may give up the CPU, so that it needs a process to call it.
     """
 
     def mark(function: F) -> F:
-        function.__dict__["__export__"] = Export(name or function.__name__, cycles)
+        function.__dict__["__export__"] = Export(name or function.__name__, cycles, sleeps)
         return function
 
     return mark

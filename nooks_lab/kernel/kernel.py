@@ -11,16 +11,20 @@ from nooks_lab.kernel import linker
 from nooks_lab.kernel.execution import GATE_SIZE, Execution, Hang
 from nooks_lab.kernel.exports import Export, Signature, exports_of
 from nooks_lab.kernel.fs.filesystems import FileSystems
+from nooks_lab.kernel.fs.filp import KernelFiles
 from nooks_lab.kernel.fs.parts import FsParts
 from nooks_lab.kernel.hooks import Hooks
 from nooks_lab.kernel.irq import NR_IRQS, Interrupts
-from nooks_lab.kernel.module import Module, ModuleError, ModuleInfo, Parameters
+from nooks_lab.kernel.kthread import KernelThreads
+from nooks_lab.kernel.module import InitFailed, Module, ModuleError, ModuleInfo, Parameters
 from nooks_lab.kernel.modules import Modules
 from nooks_lab.kernel.net.bottom_half import BottomHalves
 from nooks_lab.kernel.net.dev import NetDevices
 from nooks_lab.kernel.net.inet import Inet
+from nooks_lab.kernel.net.inet_stream import InetStream
 from nooks_lab.kernel.net.parts import Parts
 from nooks_lab.kernel.net.skbuff import SocketBuffers
+from nooks_lab.kernel.net.socket import KernelSockets
 from nooks_lab.kernel.net.timer_bh import TimerBottomHalf
 from nooks_lab.kernel.page_alloc import PageAllocator
 from nooks_lab.kernel.page_table import PageTable, phys_to_virt
@@ -31,8 +35,12 @@ from nooks_lab.kernel.sched import Scheduler, Thread
 from nooks_lab.kernel.semaphore import Semaphores
 from nooks_lab.kernel.slab import SlabAllocator
 from nooks_lab.kernel.softirq import SoftIrqs
+from nooks_lab.kernel.sound.device_file import DeviceFiles
+from nooks_lab.kernel.sound.dma import DmaChannels
+from nooks_lab.kernel.sound.sound_core import SoundCore
 from nooks_lab.kernel.structs import Array, Types
 from nooks_lab.kernel.symbols import SymbolTable
+from nooks_lab.kernel.sysctl import Sysctl
 from nooks_lab.kernel.timers import CYCLES_PER_JIFFY, Timers
 from nooks_lab.kernel.traps import Panic, Traps
 from nooks_lab.kernel.uaccess import UserMemory
@@ -152,6 +160,9 @@ class Kernel:
             self.execution.idle,
         )
         self.sched.jiffies = lambda: self.timers.jiffies
+        self.sched.resting = self.execution.rested
+        self.threads = KernelThreads(types, self.sched, self.execution)
+        self.execution.need_resched = self.sched.need_resched
         desc = Array(types, self.layouts.typedefs["irq_desc_t"], symbols["irq_desc"], NR_IRQS)
         self.irq = Interrupts(
             types,
@@ -201,26 +212,35 @@ class Kernel:
             self.page_table,
         )
         self.files = self.fs.files
+        self.dma = DmaChannels(types, symbols["dma_chan_busy"])
+        self.sound = SoundCore(types, memory, self.slab, symbols["sound_chains"])
+        self.device_files = DeviceFiles(
+            types, self.slab, self.sound, call, machine.clock.advance, self.sched.current_pid
+        )
         self.skbs = SocketBuffers(types, memory, self.slab, self.pages)
         self.net = NetDevices(
             types, memory, self.slab, self.skbs, self.timers, self.softirqs, symbols, call, self.log
         )
         expired = symbols["inet_expired_timers"]
-        self.inet = Inet(
-            Parts(
-                types,
-                memory,
-                machine.clock,
-                self.slab,
-                self.skbs,
-                self.net,
-                self.timers,
-                self.sched,
-                BottomHalves(stat, self.softirqs),
-                TimerBottomHalf(types, memory, self.timers, self.softirqs, expired, call),
-                symbols,
-            )
+        parts = Parts(
+            types,
+            memory,
+            machine.clock,
+            self.slab,
+            self.skbs,
+            self.net,
+            self.timers,
+            self.sched,
+            BottomHalves(stat, self.softirqs),
+            TimerBottomHalf(types, memory, self.timers, self.softirqs, expired, call),
+            symbols,
         )
+        self.inet = Inet(parts)
+        self.inet_stream = InetStream(parts, self.inet.tcp, self.inet.routes, self.threads)
+        self.sockets = KernelSockets(parts, self.inet_stream, call)
+        self.user.limit = self.threads.address_limit
+        self.kernel_files = KernelFiles(self.fs.parts, self.fs.files, self.fs.table, self.threads)
+        self.sysctl = Sysctl(types, memory, self.slab, self.user, symbols["sysctl_table_headers"], call)
 
     def _export_functions(self) -> None:
         """Give every exported function its entry point; then the loader can bind to all of them."""
@@ -237,9 +257,16 @@ class Kernel:
             self.user,
             self.resources,
             self.pci,
+            self.dma,
+            self.sound,
             self.skbs,
             self.net,
             self.inet,
+            self.inet_stream,
+            self.sockets,
+            self.sysctl,
+            self.threads,
+            self.kernel_files,
             self.traps,
             self.semaphores,
             *self.fs.exporting,
@@ -273,9 +300,11 @@ class Kernel:
         self.irq.boot()
         self.user.boot()
         self.pci.boot()
+        self.dma.boot()
         self.net.boot()
         self.net.watchdog = self.exported["dev_watchdog"]
         self.inet.boot(self.exported)
+        self.inet_stream.boot(self.exported)
         self.fs.boot(self.exported)
         self.fs.kupdate.spawn = self._daemon
         self.pages.reclaim = self.fs.reclaim
@@ -348,7 +377,7 @@ class Kernel:
         result = self.in_task("insmod", lambda: self.modules.init(module))
         if result:
             self.modules.unload(module)
-            raise ModuleError(f"module {name}: init_module returned error {-result}")
+            raise InitFailed(name, -result)
         return module
 
     def rmmod(self, name: str) -> None:

@@ -15,6 +15,14 @@ class ModuleError(ValueError):
     """A module that cannot be loaded or unloaded; one sentence that names it."""
 
 
+class InitFailed(ModuleError):  # noqa: N818 - an event of the guest
+    """A module whose ``init_module`` returned an error; ``error`` is its number, positive."""
+
+    def __init__(self, name: str, error: int) -> None:
+        super().__init__(f"module {name}: init_module returned error {error}")
+        self.error = error
+
+
 @dataclass
 class Module:
     """A module in memory.

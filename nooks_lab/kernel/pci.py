@@ -211,6 +211,10 @@ class Pci:
             size = region.end - region.start + 1
             self._resources.release_region(self._roots[region.flags], region.start, size)
 
+    def tree(self, region: Any) -> int:
+        """Return the root resource of a device's region: I/O or memory; 0 when there is no such region."""
+        return self._roots.get(region.flags, 0)
+
     def _regions(self, pdev: int) -> list[Any]:
         return [region for region in self._dev(pdev).resource if region.flags in self._roots]
 
@@ -279,6 +283,10 @@ class Pci:
     @export()
     def pci_unmap_single(self, hwdev: int, dma_addr: int, size: int, direction: int) -> None:
         """End a DMA mapping; nothing to undo without an IOMMU."""
+
+    @export()
+    def pci_dma_sync_single(self, hwdev: int, dma_handle: int, size: int, direction: int) -> None:
+        """Let the CPU look into a mapped buffer; caches are coherent on a PC, so that nothing is to be done."""
 
 
 def _order(size: int) -> int:

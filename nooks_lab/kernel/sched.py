@@ -63,6 +63,13 @@ class Scheduler:
         Runs the idle loop up to a cycle.
     schedule_timer : callable (delay in jiffies, callable) -> cancel
         Calls back after a delay, from the timer interrupt.
+
+    Attributes
+    ----------
+    init_task : int
+        Address of the idle task, which is every orphan's parent.
+    resting : callable
+        Told when a task gives up the CPU.
     """
 
     def __init__(
@@ -78,26 +85,28 @@ class Scheduler:
     ) -> None:
         self._types, self._machine, self._memory = types, machine, machine.linear
         self._pages, self._current, self._last_pid = pages, current, last_pid
-        self._init_task, self._irq_stat, self._idle = init_task, irq_stat, idle
+        self.init_task, self._irq_stat, self._idle = init_task, irq_stat, idle
         self.threads: dict[int, Thread] = {}
         self._boot = greenlet.getcurrent()
         self._timeouts: dict[int, int] = {}
         self._pid = types.offset("task_struct", "pid")
         self.jiffies: Callable[[], int] = lambda: 0
+        self.resting: Callable[[], None] = lambda: None
         self._unwinding: dict[int, Exception] = {}
+        self._need_resched = False
 
     def boot(self) -> None:
         """Make the idle task: pid 0, on the boot stack."""
-        task = self._types.view("task_struct", self._init_task)
+        task = self._types.view("task_struct", self.init_task)
         self._fill(task, b"swapper", 0)
-        task.next_task = task.prev_task = self._init_task
-        self._memory.set_u32(self._current, self._init_task)
+        task.next_task = task.prev_task = self.init_task
+        self._memory.set_u32(self._current, self.init_task)
 
     def _fill(self, task: Any, name: bytes, pid: int) -> None:
         task.comm, task.pid, task.state, task.cap_effective = name, pid, TASK_RUNNING, 0xFFFFFFFF
         task.counter = 6
         init_list_head(self._memory, task.wait_chldexit.task_list.address)
-        task.p_pptr = self._init_task
+        task.p_pptr = self.init_task
 
     @property
     def current(self) -> Any:
@@ -159,7 +168,7 @@ class Scheduler:
         return thread
 
     def _link(self, task: Any) -> None:
-        init = self._types.view("task_struct", self._init_task)
+        init = self._types.view("task_struct", self.init_task)
         last = self._types.view("task_struct", init.prev_task)
         task.prev_task, task.next_task = last.address, init.address
         last.next_task = init.prev_task = task.address
@@ -177,6 +186,7 @@ class Scheduler:
 
     def run(self, thread: Thread) -> None:
         """Run tasks until this one has ended; what the guest raises (a panic, say) comes out of here."""
+        self._begin()
         try:
             while not thread.run.dead:
                 if not self._run_one():
@@ -187,12 +197,24 @@ class Scheduler:
 
     def run_until(self, cycle: int) -> None:
         """Run tasks and the idle loop until the clock shows ``cycle``."""
+        self._begin()
         while self._machine.clock.now < cycle:
             if not self._run_one():
                 self._idle(min(cycle, self._next_moment()))
         self._reap_orphans()
 
+    def _begin(self) -> None:
+        """Whoever runs the scheduler is where tasks come back to; of two joined machines each has its own."""
+        running = greenlet.getcurrent()
+        if not any(thread.run is running for thread in self.threads.values()):
+            self._boot = running
+
+    def need_resched(self) -> bool:
+        """Tell whether a task was woken since the scheduler last looked: the idle task gives way then."""
+        return self._need_resched
+
     def _run_one(self) -> bool:
+        self._need_resched = False
         self._expire()
         for thread in list(self.threads.values()):
             if not thread.run.dead and thread.task.state == TASK_RUNNING:
@@ -216,6 +238,7 @@ class Scheduler:
         before = self._memory.u32(self._current)
         self._load(thread.registers)
         self._memory.set_u32(self._current, thread.task.address)
+        thread.run.parent = self._boot
         try:
             thread.run.switch()
         finally:
@@ -252,7 +275,7 @@ class Scheduler:
                 del self._timeouts[pid]
                 self.wake_up_process(self.threads[pid].task.address)
 
-    @export(cycles=400)
+    @export(cycles=400, sleeps=True)
     def schedule(self) -> None:
         """Give up the CPU until this task is runnable again.
 
@@ -261,6 +284,7 @@ class Scheduler:
         running = greenlet.getcurrent()
         if running is self._boot:
             return
+        self.resting()
         self._boot.switch()
         reason = self._unwinding.pop(self.current.pid, None)
         if reason is not None:
@@ -273,7 +297,7 @@ class Scheduler:
         self._unwinding[thread.task.pid] = reason
         return bool(self.wake_up_process(thread.task.address))
 
-    @export(cycles=400)
+    @export(cycles=400, sleeps=True)
     def schedule_timeout(self, timeout: int) -> int:
         """Sleep for at most ``timeout`` jiffies in the state set before; returns the jiffies left."""
         current = self.current
@@ -298,6 +322,7 @@ class Scheduler:
         slept = task.state in (TASK_INTERRUPTIBLE, TASK_UNINTERRUPTIBLE)
         if slept:
             task.state = TASK_RUNNING
+            self._need_resched = True
         return int(slept)
 
     def init_waitqueue_head(self, q: int) -> None:
@@ -331,22 +356,22 @@ class Scheduler:
                 if not nr:
                     break
 
-    @export(cycles=400)
+    @export(cycles=400, sleeps=True)
     def sleep_on(self, q: int) -> None:
         """Sleep uninterruptibly until the queue is woken."""
         self._sleep(q, TASK_UNINTERRUPTIBLE, MAX_SCHEDULE_TIMEOUT)
 
-    @export(cycles=400)
+    @export(cycles=400, sleeps=True)
     def sleep_on_timeout(self, q: int, timeout: int) -> int:
         """Sleep uninterruptibly, for at most ``timeout`` jiffies."""
         return self._sleep(q, TASK_UNINTERRUPTIBLE, timeout)
 
-    @export(cycles=400)
+    @export(cycles=400, sleeps=True)
     def interruptible_sleep_on(self, q: int) -> None:
         """Sleep until the queue is woken or a signal comes."""
         self._sleep(q, TASK_INTERRUPTIBLE, MAX_SCHEDULE_TIMEOUT)
 
-    @export(cycles=400)
+    @export(cycles=400, sleeps=True)
     def interruptible_sleep_on_timeout(self, q: int, timeout: int) -> int:
         """Sleep interruptibly, for at most ``timeout`` jiffies."""
         return self._sleep(q, TASK_INTERRUPTIBLE, timeout)

@@ -1,5 +1,8 @@
 """User memory and copies to and from it (Linux 2.4 ``asm/uaccess.h``)."""
 
+from collections.abc import Callable
+
+from nooks_lab.kernel.errno import EFAULT
 from nooks_lab.kernel.exports import export
 from nooks_lab.kernel.page_alloc import PageAllocator
 from nooks_lab.kernel.page_table import PAGE_OFFSET, PageTable, virt_to_phys
@@ -13,11 +16,18 @@ USER_PAGES = 16
 
 
 class UserMemory:
-    """The pages of the one user address space, and copies that survive a bad pointer."""
+    """The pages of the one user address space, and copies that survive a bad pointer.
+
+    Attributes
+    ----------
+    limit : callable -> int
+        Up to where the running task's pointers may go (``current->addr_limit``).
+    """
 
     def __init__(self, memory: LinearMemory, table: PageTable, pages: PageAllocator) -> None:
         self._memory, self._table, self._pages = memory, table, pages
         self._next = USER_BASE
+        self.limit: Callable[[], int] = lambda: PAGE_OFFSET
 
     def boot(self) -> None:
         """Map the user pages."""
@@ -34,6 +44,23 @@ class UserMemory:
         self._memory.write(address, data)
         return address
 
+    def copy_out(self, to: int, data: bytes) -> int:
+        """Write bytes to user memory; 0, or EFAULT when it is none."""
+        try:
+            if to + len(data) > PAGE_OFFSET:
+                return EFAULT
+            self._memory.write(to, data)
+        except PageFault:
+            return EFAULT
+        return 0
+
+    def copy_in(self, source: int, size: int) -> bytes:
+        """Return bytes of user memory; none when it is none."""
+        try:
+            return self._memory.read(source, size) if source + size <= PAGE_OFFSET else b""
+        except PageFault:
+            return b""
+
     @export(cycles=200)
     def copy_to_user(self, to: int, from_: int, n: int) -> int:
         """Copy to user memory; returns the bytes that could not be copied."""
@@ -45,7 +72,7 @@ class UserMemory:
         return self._copy(to, from_, n, from_)
 
     def _copy(self, to: int, source: int, size: int, user: int) -> int:
-        if user >= PAGE_OFFSET or user + size > PAGE_OFFSET:
+        if user + size > self.limit():
             return size
         done = 0
         while done < size:

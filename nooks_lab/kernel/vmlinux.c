@@ -47,6 +47,9 @@ struct net_device *dev_base;
 int dev_ifindex;
 struct softnet_data softnet_data;
 
+struct proto_ops inet_stream_ops;
+struct list_head sysctl_table_headers;
+
 struct in_ifaddr *inet_ifaddr_list;
 struct list_head arp_hash[NEIGH_HASH_SIZE];
 unsigned int arp_entries;
@@ -107,6 +110,8 @@ struct file_operations ramfs_file_operations;
 struct address_space_operations ramfs_aops;
 struct super_operations ramfs_ops;
 struct file_system_type ramfs_fs_type;
+struct sound_unit *sound_chains[SOUND_STEP];
+struct dma_chan dma_chan_busy[MAX_DMA_CHANNELS];
 
 void *memcpy(void *dest, const void *src, size_t count)
 {

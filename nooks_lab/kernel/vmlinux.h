@@ -16,6 +16,7 @@
 #include <linux/kernel.h>
 #include <linux/mii.h>
 #include <linux/mm.h>
+#include <linux/net.h>
 #include <linux/module.h>
 #include <linux/netdevice.h>
 #include <linux/pci.h>
@@ -24,14 +25,18 @@
 #include <linux/slab.h>
 #include <linux/sockios.h>
 #include <linux/string.h>
+#include <linux/sysctl.h>
+#include <linux/time.h>
 #include <linux/timer.h>
 #include <linux/vmalloc.h>
 #include <asm/hardirq.h>
 #include <asm/io.h>
 #include <asm/ptrace.h>
 #include <asm/uaccess.h>
+#include <net/inet_common.h>
 #include "fs/vfs.h"
 #include "net/inet.h"
+#include "sound/sound.h"
 
 #define MAX_ORDER 10
 #define NR_IRQS 16

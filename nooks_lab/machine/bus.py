@@ -71,9 +71,16 @@ class Bus:
         self.regions.append(region)
 
     def add_ports(self, device: PortDevice, *ports: int) -> None:
-        """Let a device answer the given I/O ports."""
+        """Let a device answer the given I/O ports.
+
+        Raises
+        ------
+        ValueError
+            When another one answers one of them already.
+        """
         for port in ports:
-            self.ports[port] = device
+            if self.ports.setdefault(port, device) is not device:
+                raise ValueError(f"I/O port {port:#x} is taken")
 
     def mmio_read(self, address: int, size: int) -> int:
         """Read a physical address outside RAM."""

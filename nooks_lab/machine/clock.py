@@ -22,10 +22,13 @@ class ClockBlock(ctypes.Structure):
     _fields_ = (
         ("now", ctypes.c_uint64),
         ("deadline", ctypes.c_uint64),
+        ("until", ctypes.c_uint64),
         ("instructions", ctypes.c_uint64),
         ("last_address", ctypes.c_uint32),
         ("last_size", ctypes.c_uint32),
+        ("intr", ctypes.c_uint32),
         ("stop", ctypes.c_void_p),
+        ("read_register", ctypes.c_void_p),
         ("decode", DECODE),
         ("table", _BlockEntry * TABLE_SIZE),
     )
@@ -42,7 +45,6 @@ class Clock:
 
     def __init__(self) -> None:
         self.block = ClockBlock()
-        self.block.deadline = 0
         self.queue: list[Event] = []
         self.parts: dict[str, object] = {}
         self._sequence = 0
@@ -61,11 +63,22 @@ class Clock:
         """Let ``cycles`` pass, for work that is not an instruction of the guest."""
         self.block.now += cycles
 
+    def stop_at(self, cycle: int) -> None:
+        """Let the CPU run until ``cycle``, or until it may take an interrupt."""
+        self.block.until = cycle
+        self.block.deadline = 0 if self.block.intr else cycle
+
+    def set_intr(self, asserted: bool) -> None:
+        """Drive the CPU's INTR pin; a running CPU stops at the next block that begins with interrupts on."""
+        self.block.intr = asserted
+        self.block.deadline = 0 if asserted else self.block.until
+
     def at(self, when: int, part: str, action: str, *arguments: Any) -> None:
         """Call ``action(*arguments)`` of the named part once the clock has reached ``when`` cycles."""
         self._sequence += 1
         heapq.heappush(self.queue, (when, self._sequence, part, action, arguments))
-        self.block.deadline = min(self.block.deadline, when)
+        if when < self.block.until:
+            self.stop_at(when)
 
     def after(self, cycles: int, part: str, action: str, *arguments: Any) -> None:
         """Call ``action(*arguments)`` of the named part ``cycles`` from now."""

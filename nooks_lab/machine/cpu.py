@@ -7,6 +7,8 @@ stopped before Python calls the guest again.
 """
 
 import ctypes
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any
@@ -111,6 +113,7 @@ class Cpu:
         library = ctypes.CDLL(str(block_clock))
         block = self.clock.block
         block.stop = _address_of(uclib.uc_emu_stop)
+        block.read_register = _address_of(uclib.uc_reg_read)
         self._decode = DECODE(self._count_instructions)
         block.decode = self._decode
         self._add_hook(uc_const.UC_HOOK_BLOCK, library.on_block, ctypes.byref(block))
@@ -323,7 +326,7 @@ class Cpu:
             self._write_registers()
         block, tlb, values = self.clock.block, self.tlb.block, self._values
         limit = block.now + _SLICE
-        block.deadline = deadline if deadline < limit else limit
+        self.clock.stop_at(deadline if deadline < limit else limit)
         block.last_size = 0
         self.exception = None
         tlb.fault_access = 0
@@ -429,6 +432,33 @@ class Cpu:
         self.memory.code_written = False
         # Frames are noted at fetch fills, so the fills must come again.
         self._forget_fills()
+
+    @contextmanager
+    def traced(self, start: int, end: int, seen: Callable[[int, int], object]) -> Iterator[None]:
+        """See every block of machine code that begins in a range, within a ``with``.
+
+        Parameters
+        ----------
+        start, end : int
+            Linear addresses, half open.
+        seen : callable (address, size)
+            Called before each block runs; it must not touch the CPU.
+        """
+
+        def on_block(_uc: Any, address: int, size: int, _data: Any) -> None:
+            try:
+                seen(address, size)
+            except BaseException as error:  # noqa: BLE001 - kept for run()
+                self._fail(error)
+
+        hook = self._uc.hook_add(uc_const.UC_HOOK_BLOCK, on_block, begin=start, end=end - 1)
+        # A hook is not called from code that was translated before it was there.
+        self.flush_code()
+        try:
+            yield
+        finally:
+            self._uc.hook_del(hook)
+            self.flush_code()
 
     def save(self) -> Any:
         """Return all registers, as Unicorn's own context."""

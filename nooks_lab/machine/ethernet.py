@@ -1,6 +1,6 @@
-"""Gigabit Ethernet frames: their lengths, their check sequence, their tag, their time on the line.
+"""Ethernet frames: their lengths, their check sequence, their tag, their time on the line.
 
-Source: IEEE 802.3, clauses 3, 4.2 and 40; IEEE 802.1Q, clause 9.
+Source: IEEE 802.3, clauses 3, 4.2, 24 and 40; IEEE 802.1Q, clause 9.
 """
 
 import zlib
@@ -17,24 +17,31 @@ TAG_BYTES = 4
 ADDRESSES_BYTES = 12
 BROADCAST = b"\xff" * 6
 
-_BYTES_PER_SECOND = 1_000_000_000 // 8
+GIGABIT = 1_000_000_000
+"""Bits per second of 1000BASE-T."""
+
+FAST_ETHERNET = 100_000_000
+"""Bits per second of 100BASE-TX."""
 
 
-def line_cycles(length: int) -> int:
+def line_cycles(length: int, bits_per_second: int = GIGABIT) -> int:
     """Return how many CPU cycles the line is taken by a frame: preamble, frame, check sequence and gap.
 
     Parameters
     ----------
     length : int
         Bytes of the frame without its check sequence.
+    bits_per_second : int
+        The speed of the line.
     """
     sent = PREAMBLE_BYTES + max(length, SHORTEST_FRAME) + FCS_BYTES + GAP_BYTES
-    return sent * CPU_HZ // _BYTES_PER_SECOND
+    return sent * 8 * CPU_HZ // bits_per_second
 
 
-def arrival_cycles(length: int) -> int:
+def arrival_cycles(length: int, bits_per_second: int = GIGABIT) -> int:
     """Return the cycles from a frame's first bit on the line to its last one, without the gap behind it."""
-    return (PREAMBLE_BYTES + max(length, SHORTEST_FRAME) + FCS_BYTES) * CPU_HZ // _BYTES_PER_SECOND
+    sent = PREAMBLE_BYTES + max(length, SHORTEST_FRAME) + FCS_BYTES
+    return sent * 8 * CPU_HZ // bits_per_second
 
 
 def frame_check_sequence(frame: bytes) -> bytes:

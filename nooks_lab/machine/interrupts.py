@@ -4,6 +4,7 @@ Source: Intel 8259A data sheet; the edge/level control registers of the PIIX (EL
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 LINES = 16
@@ -26,26 +27,43 @@ class ControllerState:
 
 
 class InterruptController:
-    """Sixteen interrupt lines; several devices may share a level-triggered one."""
+    """Sixteen interrupt lines; several devices may share a level-triggered one.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    set_intr : callable (bool)
+        Drives the pin INTR of the CPU, whenever its level changes.
+    """
+
+    def __init__(self, set_intr: Callable[[bool], None] = lambda _asserted: None) -> None:
         self.name = "pic"
         self.state = ControllerState()
+        self._set_intr = set_intr
+        self._intr = False
+
+    def _drive_intr(self) -> None:
+        asserted = self.pending() is not None
+        if asserted != self._intr:
+            self._intr = asserted
+            self._set_intr(asserted)
 
     def hold(self, line: int, device: str) -> None:
         """Keep a level-triggered line asserted on behalf of a device."""
         self.state.holders[line].add(device)
         self.state.levels |= 1 << line
+        self._drive_intr()
 
     def release(self, line: int, device: str) -> None:
         """Stop holding the line for a device; it falls when nobody holds it."""
         self.state.holders[line].discard(device)
         if not self.state.holders[line]:
             self.state.levels &= ~(1 << line)
+        self._drive_intr()
 
     def pulse(self, line: int) -> None:
         """Signal an edge; it stays latched until it is acknowledged."""
         self.state.latched |= 1 << line
+        self._drive_intr()
 
     def asserted(self, line: int) -> bool:
         """Tell whether the line requests service now."""
@@ -54,10 +72,12 @@ class InterruptController:
     def mask(self, line: int) -> None:
         """Set the line's bit in the interrupt mask register."""
         self.state.imr |= 1 << line
+        self._drive_intr()
 
     def unmask(self, line: int) -> None:
         """Clear the line's bit in the interrupt mask register."""
         self.state.imr &= ~(1 << line)
+        self._drive_intr()
 
     def masked(self, line: int) -> bool:
         """Tell whether the line is masked."""
@@ -79,11 +99,13 @@ class InterruptController:
         """Answer the CPU's acknowledge cycle: the line goes in service; returns its vector."""
         self.state.latched &= ~(1 << line)
         self.state.isr |= 1 << line
+        self._drive_intr()
         return FIRST_VECTOR + line
 
     def end_of_interrupt(self, line: int) -> None:
         """Specific EOI: the line leaves service."""
         self.state.isr &= ~(1 << line)
+        self._drive_intr()
 
     def port_read(self, port: int, size: int) -> int:
         """Read a data port (the mask register) or a command port (the request register)."""
@@ -112,6 +134,7 @@ class InterruptController:
                 served = state.isr >> first & 0xFF
                 if served:
                     self.end_of_interrupt(first + (served & -served).bit_length() - 1)
+        self._drive_intr()
 
     def save(self) -> ControllerState:
         """Return a copy of the registers."""
@@ -120,3 +143,4 @@ class InterruptController:
     def load(self, state: ControllerState) -> None:
         """Take the registers back."""
         self.state = copy.deepcopy(state)
+        self._drive_intr()

@@ -1,6 +1,7 @@
 """The whole PC: made, run, saved, restored, closed."""
 
 import ctypes
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,8 @@ from nooks_lab.machine.bus import Bus
 from nooks_lab.machine.clock import CPU_HZ, Clock
 from nooks_lab.machine.cpu import EFLAGS_IF, Cpu, Stop
 from nooks_lab.machine.devices.device import PciDevice
+from nooks_lab.machine.devices.isa import IsaDevice
+from nooks_lab.machine.dma import DmaController
 from nooks_lab.machine.interrupts import (
     MASTER_COMMAND,
     MASTER_DATA,
@@ -26,6 +29,9 @@ from nooks_lab.machine.timer import IntervalTimer
 from nooks_lab.machine.tlb import Tlb
 
 RAM_SIZE = 16 << 20
+NEVER = 1 << 63
+"""A cycle that no machine reaches."""
+
 BLOCK_CLOCK_SOURCE = Path(__file__).with_name("block_clock.c")
 TLB_SOURCE = Path(__file__).with_name("tlb.c")
 
@@ -51,7 +57,7 @@ class Snapshot:
 
 
 class Machine:
-    """A PC with one CPU, 16 MiB of RAM, an 8259 pair, an interval timer and a PCI bus.
+    """A PC with one CPU, 16 MiB of RAM, an 8259 pair, an 8237 pair, an interval timer, a PCI bus and ISA.
 
     Parameters
     ----------
@@ -61,6 +67,17 @@ class Machine:
         The page walk; the built-in one when not given.
     ram_size : int
         Bytes of RAM.
+
+    Attributes
+    ----------
+    idle_cycles : int
+        Cycles that the CPU has spent halted.
+    horizon : int
+        The cycle at which the machine calls ``at_horizon``, which must move it: where a joined machine has to
+        wait for the others.
+    idle_until : int or None
+        While ``at_horizon`` runs: the cycle up to which the CPU stays halted if no device does anything; None
+        when it is not halted.
     """
 
     def __init__(
@@ -69,8 +86,9 @@ class Machine:
         self.memory = PhysicalMemory(ram_size)
         self.clock = Clock()
         self.bus = Bus(self.memory, self.clock)
-        self.pic = InterruptController()
+        self.pic = InterruptController(self.clock.set_intr)
         self.pci = PciBus()
+        self.dma = DmaController(self.bus)
         self.timer = IntervalTimer(self.clock, self.pic)
         self.tlb = Tlb(self.memory, self.clock, walker or PageWalker(), tlb)
         self.cpu = Cpu(self.memory, self.clock, self.bus, self.tlb, block_clock)
@@ -78,14 +96,21 @@ class Machine:
         self.bus.add_ports(self.pic, MASTER_COMMAND, MASTER_DATA, SLAVE_COMMAND, SLAVE_DATA)
         self.bus.add_ports(self.pci, *range(CONFIG_ADDRESS, CONFIG_ADDRESS + 4))
         self.bus.add_ports(self.pci, *range(CONFIG_DATA, CONFIG_DATA + 4))
-        for part in (self.pic, self.pci, self.timer, self.bus):
+        for part in (self.pic, self.pci, self.dma, self.timer, self.bus):
             self.clock.parts[part.name] = part
+        self.idle_cycles = 0
+        self.horizon = NEVER
+        self.at_horizon: Callable[[], None] = self._no_horizon
+        self.idle_until: int | None = None
         self.exceptions_delivered: dict[int, int] = {}
         self.interrupts_delivered: dict[int, int] = {}
 
-    def plug(self, device: PciDevice) -> None:
-        """Put a PCI device into the machine."""
-        device.plug(self.bus, self.clock, self.pic, self.pci)
+    def plug(self, device: PciDevice | IsaDevice) -> None:
+        """Put a device into the machine, on the bus that it is made for."""
+        if isinstance(device, IsaDevice):
+            device.plug(self.bus, self.clock, self.pic, self.dma)
+        else:
+            device.plug(self.bus, self.clock, self.pic, self.pci)
 
     def run(self, eip: int, budget_end: int) -> Stop:
         """Run from ``eip``, delivering interrupts and exceptions, until ``hlt`` or the end of the budget.
@@ -104,6 +129,8 @@ class Machine:
         """
         cpu, clock, block = self.cpu, self.clock, self.clock.block
         while True:
+            if block.now >= self.horizon:
+                self.at_horizon()
             if clock.queue and clock.queue[0][0] <= block.now:
                 clock.run_due()
             # Before the interrupts, so that a storm of them cannot outrun the budget.
@@ -119,7 +146,7 @@ class Machine:
                     eip = cpu.eip
             queue = clock.queue
             deadline = queue[0][0] if queue and queue[0][0] < budget_end else budget_end
-            stop = cpu.run(eip, deadline)
+            stop = cpu.run(eip, deadline if deadline < self.horizon else self.horizon)
             eip = cpu.eip
             if stop is Stop.HLT:
                 return stop
@@ -131,15 +158,34 @@ class Machine:
 
     def idle(self, limit: int) -> None:
         """Let time pass to the next event, or to ``limit`` cycles, as a halted CPU does."""
-        event = self.clock.next_event()
-        until = limit if event is None else min(event, limit)
-        self.clock.advance(max(0, until - self.clock.now))
+        until = self._next_moment(limit)
+        while until > self.horizon:
+            self._halt(self.horizon)
+            self.idle_until = limit
+            self.at_horizon()
+            self.idle_until = None
+            # A frame of another machine may have come.
+            until = self._next_moment(limit)
+        self._halt(until)
         self.clock.run_due()
+
+    def _next_moment(self, limit: int) -> int:
+        event = self.clock.next_event()
+        return limit if event is None else min(event, limit)
+
+    def _halt(self, until: int) -> None:
+        cycles = max(0, until - self.clock.now)
+        self.idle_cycles += cycles
+        self.clock.advance(cycles)
+
+    def _no_horizon(self) -> None:
+        self.horizon = NEVER
 
     def counters(self) -> dict[str, int]:
         """Return the performance counters since power-on."""
         return {
             "cycles": self.clock.now,
+            "idle_cycles": self.idle_cycles,
             "instructions": self.clock.instructions,
             "tlb_misses": self.cpu.tlb_misses,
             "cr3_loads": self.cpu.cr3_loads,
@@ -155,7 +201,11 @@ class Machine:
     def save(self) -> Snapshot:
         """Return a snapshot: RAM, registers, TLB, clock and queue, every device."""
         parts = {name: cast(Part, part).save() for name, part in self.clock.parts.items()}
-        parts["machine"] = (dict(self.exceptions_delivered), dict(self.interrupts_delivered))
+        parts["machine"] = (
+            dict(self.exceptions_delivered),
+            dict(self.interrupts_delivered),
+            self.idle_cycles,
+        )
         return Snapshot(bytes(self.memory.bytes), self.cpu.save(), self.clock.save(), parts)
 
     def load(self, snapshot: Snapshot) -> None:
@@ -175,7 +225,7 @@ class Machine:
         self.clock.load(snapshot.clock)
         for name, part in self.clock.parts.items():
             cast(Part, part).load(snapshot.parts[name])
-        exceptions_delivered, interrupts_delivered = snapshot.parts["machine"]
+        exceptions_delivered, interrupts_delivered, self.idle_cycles = snapshot.parts["machine"]
         self.exceptions_delivered = dict(exceptions_delivered)
         self.interrupts_delivered = dict(interrupts_delivered)
         if self._code() != before:

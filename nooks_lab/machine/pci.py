@@ -13,8 +13,13 @@ COMMAND = 0x04
 COMMAND_IO = 0x1
 COMMAND_MEMORY = 0x2
 COMMAND_MASTER = 0x4
+STATUS = 0x06
+STATUS_MASTER_ABORT = 0x2000
 BASE_ADDRESS_0 = 0x10
 INTERRUPT_LINE = 0x3C
+
+_STATUS_ERRORS = 0xF900
+"""Bits of the status register that record an error until a one is written there."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,11 @@ class PciFunction:
         """Return the command register."""
         return int.from_bytes(self.space[COMMAND : COMMAND + 2], "little")
 
+    def record(self, error: int) -> None:
+        """Set an error bit of the status register."""
+        status = int.from_bytes(self.space[STATUS : STATUS + 2], "little") | error
+        self.space[STATUS : STATUS + 2] = status.to_bytes(2, "little")
+
     def read(self, offset: int, size: int) -> int:
         """Read configuration space."""
         return int.from_bytes(self.space[offset : offset + size], "little")
@@ -84,6 +94,8 @@ class PciFunction:
                 or position >= 0x40
             ):
                 self.space[position & 0xFF] = byte
+            elif STATUS <= position < STATUS + 2:
+                self.space[position] &= ~(byte & _STATUS_ERRORS >> 8 * (position - STATUS))
 
 
 class PciBus:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from nooks_lab.machine.clock import Clock
-from nooks_lab.machine.ethernet import line_cycles
+from nooks_lab.machine.ethernet import line_cycles, pad
 from nooks_lab.machine.wire import WireEnd
 
 PeerState = tuple[list[tuple[int, bytes]], int]
@@ -43,17 +43,21 @@ class Peer:
         self.wire_end = end
 
     def send(self, frame: bytes) -> None:
-        """Send a frame as soon as the line is free.
+        """Send a frame as soon as the line is free, padded to the shortest length.
 
         Raises
         ------
         RuntimeError
             When the peer is not on a wire.
         """
+        self.send_unpadded(pad(frame))
+
+    def send_unpadded(self, frame: bytes) -> None:
+        """Send a frame as it is; a short one arrives as a runt."""
         if self.wire_end is None:
             raise RuntimeError(f"peer {self.name!r} is not connected to a wire")
         departs = max(self.clock.now, self.line_free_at)
-        self.line_free_at = departs + line_cycles(len(frame))
+        self.line_free_at = departs + line_cycles(len(frame), self.wire_end.bits_per_second)
         self.wire_end.send(frame, departs)
 
     def send_at(self, cycle: int, frame: bytes) -> None:

@@ -1,10 +1,12 @@
-"""A Gigabit wire between two stations, on one clock or on two that are kept in step."""
+"""A wire between two stations, on one clock or on two that are kept in step."""
 
+import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from nooks_lab.machine.clock import CPU_HZ, Clock
-from nooks_lab.machine.ethernet import SHORTEST_FRAME, arrival_cycles
+from nooks_lab.machine.ethernet import GIGABIT, SHORTEST_FRAME, arrival_cycles
 
 LATENCY = CPU_HZ // 1_000_000
 """One microsecond: a cable of 200 metres."""
@@ -34,11 +36,52 @@ class Runner(Protocol):
         """Run until ``now`` is at least ``cycle``."""
 
 
-class WireEnd:
-    """One end of a wire, held by the station ``near``; what it sends arrives at ``far``."""
+@dataclass(frozen=True)
+class Loss:
+    """Frames that a bad wire loses, by seed.
 
-    def __init__(self, near: Station, far: Station, latency: int) -> None:
+    Whether a frame is lost depends on the seed, its sender and the cycle it leaves at, and on nothing before:
+    so a snapshot has nothing to keep.
+
+    Parameters
+    ----------
+    seed : int
+    share : float
+        Of all frames, from 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        When the share is none.
+    """
+
+    seed: int
+    share: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"a wire cannot lose {self.share} of its frames")
+
+    def takes(self, sender: str, departs: int) -> bool:
+        """Tell whether the frame that leaves a station at a cycle is lost."""
+        return random.Random(f"{self.seed}/{sender}/{departs}").random() < self.share
+
+
+class WireEnd:
+    """One end of a wire, held by the station ``near``; what it sends arrives at ``far``, or is lost."""
+
+    def __init__(
+        self,
+        near: Station,
+        far: Station,
+        latency: int,
+        bits_per_second: int = GIGABIT,
+        loss: Loss | None = None,
+        label: str = "",
+    ) -> None:
         self.near, self.far, self.latency = near, far, latency
+        self.bits_per_second, self.loss = bits_per_second, loss
+        self._label = label
 
     def send(self, frame: bytes, departs: int | None = None) -> None:
         """Put a frame on the line.
@@ -54,12 +97,14 @@ class WireEnd:
             Cycle at which the first bit leaves; now, when it is not given.
         """
         first_bit = self.near.clock.now if departs is None else departs
-        arrives = first_bit + arrival_cycles(len(frame)) + self.latency
+        if self.loss is not None and self.loss.takes(self._label, first_bit):
+            return
+        arrives = first_bit + arrival_cycles(len(frame), self.bits_per_second) + self.latency
         self.far.clock.at(arrives, self.far.name, "receive", frame)
 
 
 class Wire:
-    """A full-duplex Gigabit link; making it plugs it into both stations.
+    """A full-duplex link; making it plugs it into both stations.
 
     Parameters
     ----------
@@ -67,19 +112,31 @@ class Wire:
         The stations at its ends.
     latency : int
         Propagation time in CPU cycles; positive.
+    bits_per_second : int
+        The speed that the stations at its ends have agreed on.
+    loss : Loss, optional
+        What it loses, in both directions; a good wire loses nothing.
     """
 
-    def __init__(self, first: Station, second: Station, latency: int = LATENCY) -> None:
+    def __init__(
+        self,
+        first: Station,
+        second: Station,
+        latency: int = LATENCY,
+        bits_per_second: int = GIGABIT,
+        loss: Loss | None = None,
+    ) -> None:
         if latency <= 0:
             raise ValueError(f"the wire's latency {latency} is not a positive number of cycles")
         self.latency = latency
-        first.connect(WireEnd(first, second, latency))
-        second.connect(WireEnd(second, first, latency))
+        self.bits_per_second = bits_per_second
+        first.connect(WireEnd(first, second, latency, bits_per_second, loss, "first"))
+        second.connect(WireEnd(second, first, latency, bits_per_second, loss, "second"))
 
     @property
     def lookahead(self) -> int:
         """Cycles for which nothing that one station starts to send can reach the other."""
-        return self.latency + arrival_cycles(SHORTEST_FRAME)
+        return self.latency + arrival_cycles(SHORTEST_FRAME, self.bits_per_second)
 
 
 def run_joined(runners: Sequence[Runner], until: int, lookahead: int) -> None:

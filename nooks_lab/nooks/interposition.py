@@ -8,7 +8,19 @@ from nooks_lab.kernel.exports import Signature
 from nooks_lab.kernel.modules import Module, ModuleError
 from nooks_lab.nooks.isolation.domain import BadParameter, Domain
 from nooks_lab.nooks.tracking.tracker import NoRecord
-from nooks_lab.nooks.wrappers import block, fs, memory, net, pci, tasks
+from nooks_lab.nooks.wrappers import (
+    block,
+    filp,
+    fs,
+    memory,
+    net,
+    pci,
+    sockets,
+    sound,
+    sysctl,
+    tasks,
+    threads,
+)
 from nooks_lab.nooks.wrappers.decisions import Held
 from nooks_lab.nooks.wrappers.declare import (
     EXTENSION_WRAPPERS,
@@ -23,7 +35,20 @@ from nooks_lab.nooks.xpc.deferred import QUEUE_CYCLES, QUEUE_SIZE, CallQueue, De
 if TYPE_CHECKING:
     from nooks_lab.nooks.manager import Nooks
 
-WRAPPER_MODULES = (memory, tasks, pci, net, block, fs, fs.fs_operations)
+WRAPPER_MODULES = (
+    memory,
+    tasks,
+    pci,
+    net,
+    block,
+    fs,
+    fs.fs_operations,
+    sound,
+    threads,
+    sockets,
+    sysctl,
+    filp,
+)
 """Importing them declares their wrappers."""
 
 CHECK_CYCLES = 15

@@ -110,8 +110,7 @@ class Nooks:
         hooks = kernel.hooks
         hooks.page_table_changed = self._page_table_changed
         self.log_only = LogOnly(self) if log_only else None
-        around = self.log_only or self.xpc
-        hooks.kernel_entered, hooks.kernel_left = around.kernel_entered, around.kernel_left
+        hooks.kernel_entered, hooks.kernel_left = self._kernel_entered, self._kernel_left
         hooks.exception = self._exception
         hooks.bind_symbol = self._bind_symbol
         hooks.call_module = self._call_module
@@ -149,6 +148,14 @@ class Nooks:
         return self._queues[domain.number]
 
     # Isolation: page tables and the exception path
+
+    def _kernel_entered(self) -> Any:
+        self.recovery.storms.kernel_entered()
+        return (self.log_only or self.xpc).kernel_entered()
+
+    def _kernel_left(self, token: Any) -> None:
+        self.recovery.storms.kernel_left()
+        (self.log_only or self.xpc).kernel_left(token)
 
     def _page_table_changed(self, address: int, pte: int) -> None:
         for domain in self.domains:

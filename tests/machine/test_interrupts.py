@@ -12,6 +12,7 @@ from nooks_lab.machine.interrupts import FIRST_VECTOR, LINES, SLAVE_DATA, Interr
 from nooks_lab.machine.machine import Machine
 
 LOOP = b"\x40\xeb\xfd"  # inc %eax; jmp to it
+COUNT_ECX = b"\x41\xeb\xfd"
 ON = EFLAGS_IF | 2
 COUNT_AND_EOI = bytes.fromhex("fe0500800000 b020 e620 cf")  # incb 0x8000; out %al(0x20),$0x20; iret
 
@@ -176,3 +177,38 @@ def test_an_interrupt_wakes_a_halted_cpu(pc: Machine) -> None:
     pc.run(pc.cpu.eip, pc.clock.now + 1000)
     assert pc.cpu.eip == handler(FIRST_VECTOR) + 1
     assert stack_words(pc, 1)[0] == CODE + 1
+
+
+def test_a_line_that_stays_up_leaves_nothing_to_the_interrupted_code(pc: Machine) -> None:
+    pc.memory.write(handler(FIRST_VECTOR + 3), COUNT_AND_EOI)
+    pc.memory.write(0x8000, b"\0")
+    pc.pic.hold(3, "device")
+    assert run(pc, COUNT_ECX, limit=100_000, eflags=ON, ecx=0) is Stop.DEADLINE
+    assert pc.memory.read(0x8000, 1)[0] > 90
+    assert pc.cpu.get("ecx") == 0
+    pc.pic.release(3, "device")
+    pc.run(CODE, pc.clock.now + 1000)
+    assert pc.cpu.get("ecx") > 300
+
+
+@pytest.mark.parametrize(
+    "turn_on",
+    [b"\xfb", bytes.fromhex("6802020000 9d")],  # sti; push $0x202, popf
+    ids=["sti", "popf"],
+)
+def test_a_waiting_interrupt_comes_as_soon_as_interrupts_are_on(pc: Machine, turn_on: bytes) -> None:
+    pc.pic.pulse(0)
+    begin = pc.clock.now
+    assert run(pc, b"\x40" + turn_on + LOOP, eflags=2, eax=0) is Stop.HLT
+    assert pc.cpu.eip == handler(FIRST_VECTOR) + 1
+    assert pc.cpu.get("eax") <= 2
+    assert pc.clock.now - begin < 500
+
+
+def test_a_line_raised_by_a_port_write_interrupts_the_next_block(pc: Machine) -> None:
+    pc.pic.state.imr = 0xFFFF
+    pc.pic.pulse(4)
+    # xor %al,%al; out %al,$0x21 (unmask all); then the loop
+    assert run(pc, bytes.fromhex("30c0 e621") + LOOP, eflags=ON, eax=0) is Stop.HLT
+    assert pc.cpu.eip == handler(FIRST_VECTOR + 4) + 1
+    assert pc.cpu.get("eax") <= 2

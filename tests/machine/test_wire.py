@@ -15,7 +15,7 @@ from nooks_lab.machine.ethernet import (
     tag_of,
 )
 from nooks_lab.machine.peer import Peer
-from nooks_lab.machine.wire import LATENCY, Wire, run_joined
+from nooks_lab.machine.wire import LATENCY, Loss, Wire, run_joined
 
 STEP = 300
 
@@ -169,3 +169,31 @@ def test_tags_and_sums() -> None:
     assert ones_complement_sum(b"\xff\xff") == 0xFFFF
     assert ones_complement_sum(b"\xff\xff\x00\x01") == 1
     assert ones_complement_sum(bytes.fromhex("45000073000040004011b861c0a80001c0a800c7")) == 0xFFFF
+
+
+def frames_through(loss: Loss | None, count: int = 400) -> tuple[list[bytes], list[bytes]]:
+    clock = Clock()
+    first, second = Peer("first", clock), Peer("second", clock)
+    Wire(first, second, loss=loss)
+    for number in range(count):
+        first.send(number.to_bytes(60, "big"))
+        second.send(number.to_bytes(60, "big"))
+    pump(clock)
+    return [frame for _, frame in first.received], [frame for _, frame in second.received]
+
+
+def test_a_bad_wire_loses_its_share_by_seed_and_in_each_direction_for_itself() -> None:
+    kept = frames_through(Loss(seed=1, share=0.25))
+    assert kept == frames_through(Loss(seed=1, share=0.25))
+    assert kept != frames_through(Loss(seed=2, share=0.25))
+    assert kept[0] != kept[1]
+    for frames in kept:
+        assert 260 < len(frames) < 340
+        assert frames == sorted(frames)
+    assert frames_through(Loss(1, 0.0)) == frames_through(None)
+    assert frames_through(Loss(1, 1.0)) == ([], [])
+
+
+def test_a_share_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"cannot lose -0\.1 of its frames"):
+        Loss(1, -0.1)

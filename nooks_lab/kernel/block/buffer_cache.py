@@ -25,6 +25,7 @@ from nooks_lab.kernel.bug import KernelBug
 from nooks_lab.kernel.exports import export
 from nooks_lab.kernel.fs.parts import FsParts
 from nooks_lab.kernel.lists import init_list_head, list_add, list_add_tail, list_empty, list_for_each
+from nooks_lab.kernel.sched import TASK_UNINTERRUPTIBLE
 from nooks_lab.kernel.timers import HZ
 from nooks_lab.machine.memory import PAGE_SIZE
 
@@ -353,6 +354,15 @@ class BufferCache:
         finally:
             bh.b_count.counter -= 1
 
+    def wait_until_unused(self, bh: Any) -> None:
+        """Sleep until a buffer is unlocked, and whoever else waits for it has seen that."""
+        self.wait_on(bh)
+        sched = self._parts.sched
+        while bh.b_count.counter:
+            sched.must_be_process()
+            sched.set_task_state(sched.current.address, TASK_UNINTERRUPTIBLE)
+            sched.schedule_timeout(1)
+
     # I/O
 
     @export(cycles=100)
@@ -423,7 +433,12 @@ class BufferCache:
     def write_old(self) -> None:
         """Start writing the buffers that have been dirty for long."""
         now = self._parts.timers.jiffies
-        self.write([bh for bh in self.dirty() if not (now - bh.b_flushtime) & 0x80000000])
+        old = [bh for bh in self.dirty() if not (now - bh.b_flushtime) & 0x80000000]
+        for bh in old:
+            bh.b_count.counter += 1
+        self.write(old)
+        for bh in old:
+            bh.b_count.counter -= 1
 
     @export(cycles=300)
     def fsync_inode_buffers(self, inode: int) -> int:

@@ -306,9 +306,12 @@ class Dcache:
     @export(cycles=150)
     def d_prune_aliases(self, inode: int) -> None:
         """Free the dentries of an inode that nobody uses."""
-        for dentry in self.aliases(self._inodes.view(inode)):
-            if not dentry.d_count.counter:
-                self.prune_one(dentry)
+        while True:
+            aliases = self.aliases(self._inodes.view(inode))
+            unused = next((dentry for dentry in aliases if not dentry.d_count.counter), None)
+            if unused is None:
+                return
+            self.prune_one(unused)
 
     # Shrinking
 
@@ -325,13 +328,20 @@ class Dcache:
             yield self.view(at - self._lru)
 
     def prune(self, most: int) -> int:
-        """``prune_dcache``: free dentries, the longest unused first; returns how many."""
+        """``prune_dcache``: free dentries, the longest unused first; returns how many.
+
+        To free one may take sleep, after which the list is another; so each is looked up anew.
+        """
         freed = 0
-        for dentry in reversed(list(self.unused())):
-            if freed >= most:
+        for _ in range(2 * self._memory.u32(self._parts.variables["nr_dentry"])):
+            last = self._memory.u32(self._unused + 4)
+            if freed >= most or last == self._unused:
                 break
+            dentry = self.view(last - self._lru)
             if dentry.d_vfs_flags & DCACHE_REFERENCED:
                 dentry.d_vfs_flags &= ~DCACHE_REFERENCED
+                self._parts.list_del_init(last)
+                list_add(self._memory, last, self._unused)
                 continue
             self.prune_one(dentry)
             freed += 1
@@ -344,15 +354,19 @@ class Dcache:
     @export(cycles=300)
     def shrink_dcache_parent(self, parent: int) -> None:
         """Free what nobody uses below a directory."""
-        for child in self.children(self.view(parent)):
-            if not list_empty(self._memory, child.d_subdirs.address):
-                child.d_count.counter += 1
-                if child.d_count.counter == 1:
-                    self._parts.list_del_init(child.address + self._lru)
-                self.shrink_dcache_parent(child.address)
-                self.dput(child.address)
-            if not child.d_count.counter:
-                self.prune_one(child)
+        while (dentry := self._unused_below(self.view(parent))) is not None:
+            self.prune_one(dentry)
+
+    def _unused_below(self, parent: Any) -> Any:
+        """Return a dentry below one that nobody uses; None when there is none."""
+        waiting = [parent]
+        while waiting:
+            for child in self.children(waiting.pop()):
+                if not child.d_count.counter:
+                    return child
+                if not list_empty(self._memory, child.d_subdirs.address):
+                    waiting.append(child)
+        return None
 
     def genocide(self, root: Any) -> None:
         """``d_genocide``: end the use of every name below a root that exists in memory only."""

@@ -134,6 +134,11 @@ class Files:
         """Open a file, made first if ``O_CREAT`` says so; returns its descriptor."""
         self._enter()
         fd = self._table.free_descriptor()
+        self._table.install(fd, self.open_file(path, flags, mode))
+        return fd
+
+    def open_file(self, path: str, flags: int, mode: int) -> Any:
+        """``filp_open``: return an open file that belongs to no descriptor; ``fput`` closes it."""
         place = self._created(path, flags, mode) if flags & O_CREAT else self._names.walk(path)
         try:
             self._may_open(place, flags, path)
@@ -143,8 +148,7 @@ class Files:
         file = self._table.open(place, flags)
         if isinstance(file, int):
             raise FileError(-file, path)
-        self._table.install(fd, file)
-        return fd
+        return file
 
     def _created(self, path: str, flags: int, mode: int) -> Place:
         """Return the place of a file that was made unless it existed."""

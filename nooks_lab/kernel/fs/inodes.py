@@ -237,8 +237,13 @@ class Inodes:
 
     def sync(self, sb: Any) -> None:
         """``sync_inodes_sb``: write every dirty inode of a super block."""
-        for at in list(list_for_each(self._memory, sb.s_dirty.address)):
-            inode = self.view(at - self._list)
+        head = sb.s_dirty.address
+        # One that becomes dirty again meanwhile waits for the next time.
+        for _ in range(sum(1 for _ in list_for_each(self._memory, head))):
+            last = self._memory.u32(head + 4)
+            if last == head:
+                return
+            inode = self.view(last - self._list)
             inode.i_count.counter += 1
             self.write(inode, 0)
             self.iput(inode.address)
@@ -339,20 +344,34 @@ class Inodes:
             Only those of this super block.
         """
         freed = 0
-        for at in reversed(list(list_for_each(self._memory, self._unused))):
-            inode = self.view(at - self._list)
-            if freed >= most:
-                break
-            if inode.i_count.counter or inode.i_state & (I_DIRTY | I_LOCK | I_FREEING):
-                continue
-            if sb and inode.i_sb != sb:
-                continue
-            if not self._pages.drop_clean(inode.i_data):
-                # It is clean, but not all of its pages are.
-                continue
+        while freed < most and (inode := self._prunable(sb)) is not None:
             self.dispose(inode)
             freed += 1
         return freed
+
+    def _prunable(self, sb: int) -> Any:
+        """Return the longest unused inode that has nothing to write, or None."""
+        at = self._memory.u32(self._unused + 4)
+        while at != self._unused:
+            inode = self.view(at - self._list)
+            at = self._memory.u32(at + 4)
+            if inode.i_count.counter or inode.i_state & (I_DIRTY | I_LOCK | I_FREEING):
+                continue
+            # A clean inode may have pages that are not.
+            if (not sb or inode.i_sb == sb) and self._pages.drop_clean(inode.i_data):
+                return inode
+        return None
+
+    def dispose_unused(self, sb: int) -> None:
+        """Free every inode of a super block that nobody uses; what it has in memory is not written."""
+        while True:
+            unused = (
+                inode for inode in self.of(sb) if not inode.i_count.counter and not inode.i_state & I_FREEING
+            )
+            inode = next(unused, None)
+            if inode is None:
+                return
+            self.dispose(inode)
 
     # Bad inodes
 

@@ -262,7 +262,7 @@ class PageCache:
             return False
         for bh in ring:
             self._buffers.mark_buffer_clean(bh.address)
-            self._buffers.wait_on(bh)
+            self._buffers.wait_until_unused(bh)
         page.buffers = 0
         for bh in ring:
             self._buffers.free_head(bh)

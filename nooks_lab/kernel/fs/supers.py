@@ -7,10 +7,11 @@ from nooks_lab.kernel.block.devices import BlockDevices
 from nooks_lab.kernel.errno import EBUSY, EINVAL, EIO, ENODEV, ENOMEM
 from nooks_lab.kernel.exports import export
 from nooks_lab.kernel.fs.dcache import Dcache
-from nooks_lab.kernel.fs.inodes import I_DIRTY, I_LOCK, MS_ACTIVE, MS_RDONLY, Inodes
+from nooks_lab.kernel.fs.inodes import I_DIRTY, I_FREEING, I_LOCK, MS_ACTIVE, MS_RDONLY, Inodes
 from nooks_lab.kernel.fs.page_cache import PageCache
 from nooks_lab.kernel.fs.parts import FsParts
 from nooks_lab.kernel.lists import init_list_head, list_add, list_add_tail, list_for_each
+from nooks_lab.kernel.sched import TASK_UNINTERRUPTIBLE
 from nooks_lab.machine.memory import PAGE_SIZE
 
 FS_REQUIRES_DEV, FS_LITTER = 1, 32
@@ -20,7 +21,7 @@ MS_DEAD = 1 << 29
 
 
 _UNUSED = 1
-"""``mnt_count`` of a mount that nobody uses."""
+"""``mnt_count`` and ``s_count`` of what nobody uses."""
 
 
 class Supers:
@@ -119,10 +120,24 @@ class Supers:
         list_add(self._memory, sb.s_instances.address, kind.fs_supers.address)
         return sb
 
+    def hold_super(self, sb: Any) -> None:
+        """Keep a super block's struct in memory."""
+        sb.s_count += 1
+
+    def release_super(self, sb: Any) -> None:
+        """Undo :meth:`hold_super`; one that was unmounted or abandoned meanwhile is freed with its last user."""
+        sb.s_count -= 1
+        if not sb.s_count:
+            self._parts.slab.free(sb.address)
+        else:
+            self.reap(sb)
+
     def _free(self, sb: Any) -> None:
+        """A super block is no longer one of the kernel's."""
         self._parts.list_del_init(sb.s_instances.address)
         self._parts.list_del_init(sb.address + self._s_list)
-        self._parts.slab.free(sb.address)
+        sb.s_flags &= ~MS_DEAD
+        self.release_super(sb)
 
     def _anonymous(self) -> int:
         """Return a device number for a filesystem without a device."""
@@ -145,15 +160,15 @@ class Supers:
             dev = self._devices.number(device)
             if not dev:
                 return -ENODEV
-            if any(sb.s_dev == dev for sb in self.supers()):
+            if self._mounted(dev):
                 return -EBUSY
             bdev = self._devices.get(dev)
             if isinstance(bdev, int):
                 return bdev
-            if not self._registered(kind):
-                # While the disk was asked for its size, the filesystem's code has gone.
+            # While the disk was asked for its size, the filesystem's code may have gone, or another been faster.
+            if not self._registered(kind) or self._mounted(dev):
                 self._give_back(dev, bdev)
-                return -ENODEV
+                return -EBUSY if self._registered(kind) else -ENODEV
         else:
             dev = self._anonymous()
         sb = self._new(kind, dev, flags)
@@ -179,6 +194,9 @@ class Supers:
         sb.s_flags |= MS_ACTIVE
         return sb
 
+    def _mounted(self, dev: int) -> bool:
+        return any(sb.s_dev == dev for sb in self.supers())
+
     def _registered(self, kind: Any) -> bool:
         return kind.address in [each.address for each in self.filesystems()]
 
@@ -198,7 +216,11 @@ class Supers:
         """``kill_super``: write what is dirty, let the filesystem go, and free everything of it."""
         parts = self._parts
         # The filesystem may fail in what follows, and be abandoned by another task.
-        sb.s_count += 1
+        self.hold_super(sb)
+        while sb.s_count > _UNUSED + 1:
+            # Somebody writes back what is dirty.
+            parts.sched.set_task_state(parts.sched.current.address, TASK_UNINTERRUPTIBLE)
+            parts.sched.schedule_timeout(1)
         # First: an inode that is dropped once the root has gone takes its unwritten pages along.
         if not sb.s_flags & MS_DEAD:
             self.sync_one(sb)
@@ -212,9 +234,7 @@ class Supers:
         sb.s_flags &= ~MS_ACTIVE
         if not sb.s_flags & MS_DEAD:
             self.sync_one(sb)
-        for inode in self._inodes.of(sb.address):
-            if not inode.i_count.counter:
-                self._inodes.dispose(inode)
+        self._inodes.dispose_unused(sb.address)
         operations = parts.view("super_operations", sb.s_op) if sb.s_op else None
         if operations and operations.put_super:
             parts.raw_call(operations.put_super, sb.address)
@@ -260,20 +280,29 @@ class Supers:
         self.write_super(sb)
         return self._buffers.sync_buffers(sb.s_dev) if sb.s_bdev else 0
 
+    def _held(self) -> list[Any]:
+        """Return every super block, each kept in memory for the caller."""
+        found = self.supers()
+        for sb in found:
+            self.hold_super(sb)
+        return found
+
     def sync_metadata(self) -> None:
         """Have every filesystem put its dirty inodes and super block into buffers."""
-        for sb in self.supers():
-            if not sb.s_flags & MS_DEAD:
+        for sb in self._held():
+            if not sb.s_flags & MS_DEAD and sb.s_root:
                 self._inodes.sync(sb)
                 self.write_super(sb)
+            self.release_super(sb)
 
     @export(cycles=300)
     def fsync_dev(self, dev: int) -> int:
         """Write everything that belongs to a device, and wait."""
-        for sb in self.supers():
-            if sb.s_dev == dev:
+        for sb in self._held():
+            if sb.s_dev == dev and not sb.s_flags & MS_DEAD:
                 self._inodes.sync(sb)
                 self.write_super(sb)
+            self.release_super(sb)
         return self._buffers.sync_buffers(dev)
 
     @export(cycles=300)
@@ -385,16 +414,18 @@ class Supers:
         bad = parts.variables["bad_file_ops"]
         for file in self.files(sb):
             file.f_op = bad
-        inodes = self._inodes.of(sb.address)
-        for inode in inodes:
+        for inode in self._inodes.of(sb.address):
             self._inodes.make_bad_inode(inode.address)
             inode.i_state &= ~(I_DIRTY | I_LOCK)
             parts.wake(inode.i_wait)
             inode.i_nlink = 1
             self._inodes.forget_place(inode)
+            for dentry in self._dcache.aliases(inode):
+                dentry.d_op = 0
+        while (inode := self._with_pages(sb)) is not None:
+            inode.i_count.counter += 1
             self._pages.forget_all(inode.i_data)
-        for dentry in [alias for inode in inodes for alias in self._dcache.aliases(inode)]:
-            dentry.d_op = 0
+            inode.i_count.counter -= 1
         for mount in [each for each in self.mounts() if each.mnt_sb == sb.address]:
             self.detach(mount)
         root, sb.s_root = sb.s_root, 0
@@ -403,15 +434,17 @@ class Supers:
             self._dcache.d_drop(root)
             self._dcache.dput(root)
         self._dcache.shrink_dcache_sb(sb.address)
-        for inode in self._inodes.of(sb.address):
-            if not inode.i_count.counter:
-                self._inodes.dispose(inode)
+        self._inodes.dispose_unused(sb.address)
         dev, bdev = sb.s_dev, sb.s_bdev
         sb.s_dev = sb.s_bdev = 0
         self._buffers.invalidate(dev, destroy_dirty=True)
         self._give_back(dev, parts.view("block_device", bdev) if bdev else None)
         sb.s_count -= 1
         self.reap(sb)
+
+    def _with_pages(self, sb: Any) -> Any:
+        inodes = (each for each in self._inodes.of(sb.address) if not each.i_state & I_FREEING)
+        return next((inode for inode in inodes if inode.i_data.nrpages), None)
 
     def reap(self, sb: Any) -> None:
         """Free the super block of an abandoned filesystem, once nothing of it is open any more."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from nooks_lab.kernel.errno import EEXIST, ENETDOWN, ENFILE, ENODEV, ENOMEM, EOPNOTSUPP
 from nooks_lab.kernel.exports import export
+from nooks_lab.kernel.net.dev_mcast import MulticastLists
 from nooks_lab.kernel.net.skbuff import SocketBuffers
 from nooks_lab.kernel.slab import SlabAllocator
 from nooks_lab.kernel.softirq import NET_RX_SOFTIRQ, NET_TX_SOFTIRQ, SoftIrqs
@@ -57,6 +58,7 @@ class NetDevices:
         self._base, self._ifindex = variables["dev_base"], variables["dev_ifindex"]
         self._softnet = types.view("softnet_data", variables["softnet_data"])
         self._handlers: dict[int, Handler] = {}
+        self.multicast = MulticastLists(types, memory, slab)
         self.taps: list[Callable[[Any, bytes], None]] = []
         self.watchdog = 0
         self.rx_dropped = 0
@@ -159,6 +161,7 @@ class NetDevices:
                 self._timers.del_timer(device.watchdog_timer.address)
                 self.skbs.purge(device.qdisc.address)
                 self._drop_backlog(dev)
+                self.multicast.discard(device)
                 device.state &= ~(1 << PRESENT | 1 << START)
                 return
             link = device.offset_of("next")
@@ -202,6 +205,28 @@ class NetDevices:
             self._call(dev.stop, dev.address)
         dev.flags &= ~IFF_UP
         return 0
+
+    def add_multicast(self, dev: Any, address: bytes) -> int:
+        """``dev_mc_add``: listen to a multicast address (6 bytes); 0 or an error number, negated."""
+        result = self.multicast.add(dev, address)
+        self._upload_filter(dev)
+        return result
+
+    def delete_multicast(self, dev: Any, address: bytes) -> int:
+        """``dev_mc_delete``: undo one :meth:`add_multicast`."""
+        result = self.multicast.delete(dev, address)
+        self._upload_filter(dev)
+        return result
+
+    def set_promiscuity(self, dev: Any, change: int) -> None:
+        """``dev_set_promiscuity``: one listener to everything more (1), or fewer (-1)."""
+        dev.promiscuity += change
+        dev.flags = dev.flags | IFF_PROMISC if dev.promiscuity else dev.flags & ~IFF_PROMISC
+        self._upload_filter(dev)
+
+    def _upload_filter(self, dev: Any) -> None:
+        if dev.flags & IFF_UP and dev.set_multicast_list:
+            self._call(dev.set_multicast_list, dev.address)
 
     def ioctl(self, dev: Any, ifreq: int, command: int) -> int:
         """Pass an ioctl to the driver; ``ifreq`` is a kernel copy of the user's ``struct ifreq``."""
@@ -360,7 +385,8 @@ class NetDevices:
         """Every few seconds: a queue stopped for too long means that the driver must reset its device."""
         dev = self.view(arg)
         stalled = dev.state >> XOFF & 1 and self._timers.jiffies - dev.trans_start > dev.watchdog_timeo
-        if dev.flags & IFF_UP and stalled and dev.tx_timeout:
+        # Without a link nothing leaves, and a reset would not help.
+        if dev.flags & IFF_UP and stalled and dev.tx_timeout and not dev.state >> NOCARRIER & 1:
             self._log(f"NETDEV WATCHDOG: {dev.name.decode('latin-1')}: transmit timed out\n")
             self._call(dev.tx_timeout, arg)
         self._watch(dev)

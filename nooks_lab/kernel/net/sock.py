@@ -66,7 +66,9 @@ class Socks:
         sk.protocol, sk.state, sk.refcnt = protocol, state, 1
         sk.rcvbuf, sk.sndbuf = RCVBUF, SNDBUF
         self._skbs.queue_init(sk.receive_queue.address)
-        init_list_head(self._memory, sk.sleep.task_list.address)
+        sk.rcvtimeo = sk.sndtimeo = MAX_SCHEDULE_TIMEOUT
+        sk.sleep = sk.sleep_queue.address
+        init_list_head(self._memory, sk.sleep_queue.task_list.address)
         return sk
 
     def create(self, protocol: int, state: int = 0) -> Any:
@@ -96,7 +98,7 @@ class Socks:
 
     def wake(self, sk: Any) -> None:
         """Wake every process that sleeps on a socket: something has changed."""
-        self._sched.wake_up(sk.sleep.address, TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE, 0)
+        self._sched.wake_up(sk.sleep, TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE, 0)
 
     def deadline(self, timeout: float | None) -> int | None:
         """Return the jiffy at which a wait of ``timeout`` seconds ends; None waits without end."""
@@ -123,9 +125,12 @@ class Socks:
         if left <= 0:
             raise SocketError(EAGAIN, "nothing came before the socket call's timeout")
         self.hold(sk)
-        self._sched.interruptible_sleep_on_timeout(sk.sleep.address, left)
-        dead = sk.dead
-        self.put(sk)
+        try:
+            self._sched.interruptible_sleep_on_timeout(sk.sleep, left)
+            dead = sk.dead
+        finally:
+            # Also when the task is unwound out of its sleep.
+            self.put(sk)
         if dead:
             raise SocketError(EBADF, "the socket was closed while a process waited on it")
         if self._sched.current.sigpending:

@@ -11,6 +11,9 @@ from nooks_lab.kernel.net.sock import SocketError, Socks
 from nooks_lab.kernel.net.tcp import Tcp
 from nooks_lab.kernel.net.udp import Udp
 
+SMALLEST_BUFFER = 2048
+"""Bytes; ``SOCK_MIN_SNDBUF``."""
+
 
 class _Socket(ABC):
     """The address of a ``struct sock``, as long as it is open; leaving a ``with`` block closes it."""
@@ -41,6 +44,18 @@ class _Socket(ABC):
         if not 0 <= port <= 0xFFFF:
             raise SocketError(EINVAL, f"{port} is no port: ports go from 0 to 65535")
         return port
+
+    def set_buffers(self, size: int) -> None:
+        """``SO_SNDBUF`` and ``SO_RCVBUF``: bytes that may wait in each direction.
+
+        Raises
+        ------
+        SocketError
+            EINVAL when that is less than Linux takes.
+        """
+        if size < SMALLEST_BUFFER:
+            raise SocketError(EINVAL, f"a socket's buffer has {SMALLEST_BUFFER} bytes at least, not {size}")
+        self.sk.sndbuf = self.sk.rcvbuf = size
 
     def getsockname(self) -> tuple[str, int]:
         """Return our own address and port."""

@@ -178,6 +178,8 @@ class Tcp:
                     taken = self._queue(sk, data[done : done + sk.tp.mss])
                     self._output.push(sk)
                 if not taken:
+                    if done:
+                        return done
                     raise SocketError(ENOBUFS)
                 done += taken
                 continue

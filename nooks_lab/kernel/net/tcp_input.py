@@ -17,10 +17,13 @@ from nooks_lab.kernel.net.tcp_segment import ACK, FIN, RST, SYN, Segment, State,
 from nooks_lab.kernel.net.tcp_table import TcpTable
 
 _CHECKSUM_UNNECESSARY = 2
-MAX_OUT_OF_ORDER = 16
-"""Packets kept that wait for one before them."""
+MAX_OUT_OF_ORDER = 64
+"""Packets kept that wait for one before them: a whole window of the largest, and some."""
 COPYBREAK = 256
 """Data up to this many bytes are copied behind what waits already, to save the packet's page."""
+
+DUPLICATES = 3
+"""Acknowledgements without anything new from which a segment counts as lost."""
 
 _RECEIVING = (State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2)
 _SENDING = (State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
@@ -190,6 +193,8 @@ class TcpInput:
         tp.probes_out = 0
         if after(ack, tp.snd_una):
             self._acknowledge(sk, ack)
+        elif ack == tp.snd_una and not segment.length and segment.window == tp.snd_wnd:
+            self._duplicate_ack(sk)
         if not before(ack, tp.snd_una) and (
             before(tp.snd_wl1, segment.seq) or (tp.snd_wl1 == segment.seq and not after(tp.snd_wl2, ack))
         ):
@@ -202,7 +207,23 @@ class TcpInput:
         tp.snd_una, tp.retransmits = ack, 0
         self._output.clean(sk, ack)
         self._timers.del_timer(tp.timer.address)
+        if tp.dup_acks >= DUPLICATES and before(ack, tp.high_seq):
+            # One more of those that were on the way is missing (RFC 2582, "partial ACK").
+            self._output.retransmit(sk)
+        else:
+            tp.dup_acks = 0
         self._socks.wake(sk)
+
+    def _duplicate_ack(self, sk: Any) -> None:
+        """Fast retransmit: what is acknowledged again and again lacks its successor (RFC 2581, section 3.2)."""
+        tp = sk.tp
+        if tp.snd_nxt == tp.snd_una:
+            return
+        duplicates = tp.dup_acks + 1
+        tp.dup_acks = duplicates
+        if duplicates == DUPLICATES:
+            tp.high_seq = tp.snd_nxt
+            self._output.retransmit(sk)
 
     def _set_window(self, tp: Any, segment: Segment) -> None:
         tp.snd_wnd, tp.snd_wl1, tp.snd_wl2 = segment.window, segment.seq, segment.ack

@@ -5,6 +5,7 @@ from typing import Any
 from nooks_lab.kernel.errno import ETIMEDOUT
 from nooks_lab.kernel.net.sock import Socks
 from nooks_lab.kernel.net.tcp_connection import TcpConnection
+from nooks_lab.kernel.net.tcp_input import DUPLICATES
 from nooks_lab.kernel.net.tcp_output import MAX_RETRANSMITS, TcpOutput
 from nooks_lab.kernel.net.tcp_segment import State
 from nooks_lab.kernel.net.timer_bh import TimerBottomHalf
@@ -39,5 +40,8 @@ class TcpTimer:
         tp.retransmits = min(tp.retransmits + 1, MAX_RETRANSMITS)
         if probing:
             tp.probes_out += 1
+        else:
+            # Whatever else was on the way may be lost with it: each acknowledgement calls for the next.
+            tp.dup_acks, tp.high_seq = DUPLICATES, tp.snd_nxt
         self._output.retransmit(sk)
         self._output.restart_timer(sk)

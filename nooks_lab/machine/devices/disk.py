@@ -143,7 +143,7 @@ class Disk(PciDevice):
 
     # Ports
 
-    def mmio_read(self, _bar: int, _offset: int, size: int) -> int:
+    def mmio_read(self, bar: int, offset: int, size: int) -> int:  # noqa: ARG002
         """There is no memory region."""
         return (1 << 8 * size) - 1
 

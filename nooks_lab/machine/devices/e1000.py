@@ -38,10 +38,10 @@ from nooks_lab.machine.devices.phy import CTRL_RESET, PHY_CTRL
 from nooks_lab.machine.ethernet import (
     BROADCAST,
     FCS_BYTES,
+    SHORTEST_FRAME,
     frame_check_sequence,
     is_tagged,
     line_cycles,
-    pad,
     strip_tag,
     tag_of,
 )
@@ -545,10 +545,12 @@ class E1000(PciDevice):
         control = registers[reg.RCTL >> 2]
         if not (state.link and control & reg.RCTL_EN):
             return
-        frame = pad(frame)
         octets = len(frame) + FCS_BYTES
         self._count(reg.TPR)
         self._count(reg.TORL, octets)
+        if len(frame) < SHORTEST_FRAME:
+            self._count(reg.RUC)
+            return
         if octets > (LONGEST_RECEIVE_LPE if control & reg.RCTL_LPE else LONGEST_RECEIVE):
             self._count(reg.ROC)
             return

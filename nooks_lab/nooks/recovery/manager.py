@@ -45,7 +45,7 @@ class RecoveryManager:
         self.running: list[Recovery] = []
         self.lingering: list[Domain] = []
         self.scripts: dict[str, list[Callable[[], object]]] = {}
-        self.storms = StormDetector(nooks.kernel.machine.clock)
+        self.storms = StormDetector(nooks.kernel.machine.clock, nooks.kernel.irq_stat)
         self._masked: dict[int, list[int]] = {}
 
     def owns(self, domain: Domain) -> bool:

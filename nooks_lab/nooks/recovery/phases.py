@@ -12,6 +12,7 @@ from nooks_lab.machine.pci import COMMAND, COMMAND_MASTER
 from nooks_lab.nooks.isolation.domain import Domain
 from nooks_lab.nooks.recovery.record import Recovery
 from nooks_lab.nooks.tracking.object_types import TYPES
+from nooks_lab.nooks.tracking.tracker import TrackedObject
 from nooks_lab.nooks.xpc.calls import ExtensionFault
 from nooks_lab.toolchain.compiler import CompileError
 from nooks_lab.toolchain.elf import ElfError
@@ -254,11 +255,30 @@ def clear_away(nooks: "Nooks", recovery: Recovery) -> None:
 
 def stop_dma(nooks: "Nooks", domain: Domain) -> None:
     """Nobody resets a device that no new driver has taken over: take bus mastering from it."""
+    bus = nooks.kernel.machine.pci
     for tracked in nooks.tracker.objects(domain):
-        if tracked.type == "pci regions":
-            slot = nooks.kernel.types.view("pci_dev", tracked.kernel).devfn >> 3
-            bus = nooks.kernel.machine.pci
+        for slot in _devices_of(nooks, tracked):
             bus.config_write(slot, COMMAND, 2, bus.config_read(slot, COMMAND, 2) & ~COMMAND_MASTER)
+
+
+def _devices_of(nooks: "Nooks", tracked: TrackedObject) -> list[int]:
+    """Return the slots of the PCI devices whose regions an object stands for.
+
+    A driver claims the regions of a device by ``pci_request_regions``, or one by one by ``request_region``.
+    """
+    if tracked.type == "pci regions":
+        return [nooks.kernel.types.view("pci_dev", tracked.kernel).devfn >> 3]
+    if tracked.type != "resource":
+        return []
+    tree, start, size = tracked.detail
+    return [
+        device.devfn >> 3
+        for device in nooks.kernel.pci.devices()
+        if any(
+            nooks.kernel.pci.tree(region) == tree and region.start < start + size and start <= region.end
+            for region in device.resource
+        )
+    ]
 
 
 FIRST = Phase("disable interrupts", disable_interrupts)

@@ -31,6 +31,7 @@ ONE_ADDRESS = frozenset(
         "vmalloc area",
         "ioremap area",
         "consistent memory",
+        "dma channel",
         "dma mapping",
         "pci regions",
         "pci_dev",

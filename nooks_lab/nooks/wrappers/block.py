@@ -1,8 +1,12 @@
-"""Blocks of disks and pages of files: mapped in when they are handed out, and out when they are given back."""
+"""Blocks of disks and pages of files: mapped in when they are handed out, and out when they are given back.
+
+Pages are what can be mapped: small blocks that share a page are writable as long as one of them is held.
+"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from nooks_lab.kernel.block.buffer_cache import SIZES
 from nooks_lab.kernel.fs.parts import is_error
 from nooks_lab.machine.memory import PAGE_SIZE
 from nooks_lab.nooks.isolation.domain import BadParameter, Domain
@@ -59,6 +63,8 @@ def _finds(prototype: str) -> None:
 
     def body(nooks: "Nooks", domain: Domain, dev: int, block: int, size: int) -> int:
         check_device(nooks, domain, dev, function)
+        if size not in SIZES:
+            raise BadParameter(f"{function}: there are no blocks of {size} bytes")
         found = waiting(nooks, lambda: nooks.kernel_function(function)(dev, block, size))
         return _hand_out(nooks, domain, found)
 

@@ -122,6 +122,24 @@ class Writes:
 
 
 @dataclass(frozen=True)
+class WaitQueue:
+    """A wait queue: the extension's own, or that of a socket which it holds."""
+
+    def check(self, nooks: "Nooks", domain: Domain, function: str, value: int, arguments: Arguments) -> int:
+        """Look whose it is."""
+        types = nooks.kernel.types
+        if not domain.may_write(value, types.size("__wait_queue_head")):
+            sk = value - types.offset("sock", "sleep_queue")
+            if nooks.tracker.find(domain, "sock", sk) is None:
+                raise BadParameter(f"{function}: {value:08x} is no wait queue of domain {domain.name}")
+        return value
+
+    def explain(self) -> str:
+        """Return the decision in words."""
+        return "the domain's own wait queue, or that of a socket that it holds"
+
+
+@dataclass(frozen=True)
 class Text:
     """A string that the kernel reads during the call."""
 

@@ -204,3 +204,16 @@ def pci_unmap_single(
 ) -> None:
     """End a DMA mapping."""
     nooks.tracker.remove(dma_addr)
+
+
+@kernel_wrapper(
+    "void pci_dma_sync_single(struct pci_dev *hwdev, unsigned int dma_handle, unsigned int size, int direction)",
+    deferral=Deferral("caches are coherent on a PC, so that it changes nothing that anybody could see"),
+    hwdev=_DEVICE,
+    dma_handle=held("dma mapping"),
+)
+def pci_dma_sync_single(
+    nooks: "Nooks", domain: Domain, hwdev: TrackedObject, dma_handle: TrackedObject, size: int, direction: int
+) -> None:
+    """Let the CPU look into a buffer that stays mapped."""
+    nooks.kernel.pci.pci_dma_sync_single(hwdev.kernel, dma_handle.kernel, size, direction)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nooks_lab.kernel.module import Module
+from nooks_lab.kernel.net.inet_stream import OPERATIONS
 from nooks_lab.nooks.tracking.object_types import TYPES
 from nooks_lab.nooks.tracking.tracker import TrackedObject
 
@@ -83,6 +84,10 @@ def use_of(nooks: "Nooks", module: Module, kind: str) -> WrapperUse:
         raise LookupError(f"module {module.name} runs in no domain")
     gates = nooks.interposition.kernel_gates
     objects = nooks.tracker.objects(domain)
+    called = {name for name, address in module.bindings.items() if gates.get(name) == address}
+    # These it finds in the operations of its sockets, not by name.
+    if any(tracked.type == "proto_ops" for tracked in objects):
+        called |= set(OPERATIONS.values())
     entries = {
         entry
         for tracked in objects
@@ -94,7 +99,7 @@ def use_of(nooks: "Nooks", module: Module, kind: str) -> WrapperUse:
     return WrapperUse(
         module.name,
         kind,
-        frozenset(name for name, address in module.bindings.items() if gates.get(name) == address),
+        frozenset(called),
         frozenset(entries),
         frozenset(tracked.type for tracked in objects),
     )
@@ -103,17 +108,7 @@ def use_of(nooks: "Nooks", module: Module, kind: str) -> WrapperUse:
 def _entries(nooks: "Nooks", tracked: TrackedObject) -> Iterator[tuple[str, int]]:
     """Yield the wrappers that the kernel has for one object, each with the extension's function behind it."""
     kernel, struct = nooks.kernel, TYPES[tracked.type].struct
-    if tracked.type == "irqaction":
-        # Its kernel version is the cookie of the struct that the kernel made itself.
-        line, handler, _ = tracked.detail
-        versions = [action.address for action in kernel.irq.actions(line) if action.dev_id == tracked.kernel]
-        own = {"handler": handler}
-    elif struct:
-        versions = [tracked.kernel]
-        own = {}
-    else:
-        return
-    for version in versions:
+    for version, own in _versions(nooks, tracked):
         for name, field in kernel.layouts.structs[struct].fields.items():
             if field.type.target is None or field.type.target.function is None:
                 continue
@@ -121,6 +116,29 @@ def _entries(nooks: "Nooks", tracked: TrackedObject) -> Iterator[tuple[str, int]
             if gate is not None and gate.name == f"nooks_{struct}.{name}":
                 function = own.get(name) or kernel.memory.u32(tracked.extension + field.offset)
                 yield f"{struct}.{name}", function
+
+
+def _versions(nooks: "Nooks", tracked: TrackedObject) -> Iterator[tuple[int, dict[str, int]]]:
+    """Yield the structs that stand for an object in the kernel, with the extension's functions by member.
+
+    A function that is not named there stands in the extension's version.
+    """
+    kernel, types = nooks.kernel, nooks.kernel.types
+    if tracked.type == "irqaction":
+        # Its kernel version is the cookie of the struct that the kernel made itself.
+        line, handler, _ = tracked.detail
+        for action in kernel.irq.actions(line):
+            if action.dev_id == tracked.kernel:
+                yield action.address, {"handler": handler}
+    elif tracked.type == "kernel thread":
+        yield tracked.kernel, {"fn": tracked.detail[0]}
+    elif tracked.type == "sysctl table":
+        table, count, _ = tracked.detail
+        for offset in range(0, count * types.size("ctl_table"), types.size("ctl_table")):
+            handler = types.view("ctl_table", table + offset).proc_handler
+            yield tracked.kernel + offset, {"proc_handler": handler}
+    elif TYPES[tracked.type].struct:
+        yield tracked.kernel, {}
 
 
 def users(uses: Iterable[WrapperUse]) -> dict[str, list[WrapperUse]]:

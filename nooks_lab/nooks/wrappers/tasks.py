@@ -1,7 +1,7 @@
 """Tasks, sleeping and waking, delays, timers, interrupts, I/O regions and the module's own use count."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from nooks_lab.kernel.errno import EBUSY, ENOMEM
 from nooks_lab.kernel.exports import VaList
@@ -10,12 +10,14 @@ from nooks_lab.machine.paging import PageFault
 from nooks_lab.nooks.isolation.domain import BadParameter, Domain
 from nooks_lab.nooks.tracking.tracker import TrackedObject
 from nooks_lab.nooks.tracking.types.tasks import drop_timer
-from nooks_lab.nooks.wrappers.decisions import Body, Callback, Cookie, Text, Writes, held
+from nooks_lab.nooks.wrappers.decisions import Body, Callback, Cookie, Text, WaitQueue, Writes, held
 from nooks_lab.nooks.wrappers.declare import extension_wrapper, kernel_wrapper, parse, pass_through
 from nooks_lab.nooks.wrappers.memory import end
 
 if TYPE_CHECKING:
     from nooks_lab.nooks.manager import Nooks
+
+T = TypeVar("T")
 
 pass_through("void __udelay(unsigned long usecs)")
 
@@ -30,7 +32,8 @@ def panic(nooks: "Nooks", domain: Domain, fmt: int, arguments: VaList) -> None:
 # Sleeping.  While a task sleeps in the kernel, its extension is not busy.
 
 
-def _sleeping(nooks: "Nooks", sleep: Callable[[], int | None]) -> int | None:
+def sleeping(nooks: "Nooks", sleep: Callable[[], T]) -> T:
+    """Do what may sleep; the time does not count against the extension."""
     clock = nooks.kernel.machine.clock
     begun = clock.now
     try:
@@ -43,7 +46,8 @@ def _sleeps(prototype: str) -> None:
     function = parse(prototype).name
 
     def body(nooks: "Nooks", domain: Domain, *arguments: int) -> int | None:
-        return _sleeping(nooks, lambda: nooks.kernel_function(function)(*arguments))
+        result: int | None = sleeping(nooks, lambda: nooks.kernel_function(function)(*arguments))
+        return result
 
     kernel_wrapper(prototype)(body)
 
@@ -60,13 +64,14 @@ def _sleeps_on(prototype: str) -> None:
         queue = kernel_queue(nooks, domain, q)
         _show_waiters(nooks, q, queue, anyone=True)
         try:
-            return _sleeping(nooks, lambda: nooks.kernel_function(function)(queue, *arguments))
+            result: int | None = sleeping(nooks, lambda: nooks.kernel_function(function)(queue, *arguments))
+            return result
         finally:
             # While the task slept, the domain may have failed and lost its queue, or the extension freed it.
             if not domain.failed and domain.may_write(q, nooks.kernel.types.size("__wait_queue_head")):
                 _show_waiters(nooks, q, kernel_queue(nooks, domain, q))
 
-    kernel_wrapper(prototype, q=Writes("__wait_queue_head"))(body)
+    kernel_wrapper(prototype, q=WaitQueue())(body)
 
 
 _sleeps_on("void sleep_on(struct __wait_queue_head *q)")
@@ -81,6 +86,9 @@ def kernel_queue(nooks: "Nooks", domain: Domain, q: int) -> int:
     tracked = nooks.tracker.find(domain, "wait queue", q)
     if tracked is not None:
         return tracked.kernel
+    if not domain.may_write(q):
+        # A socket's: it is the kernel's already, and was checked to be one that the extension may wait on.
+        return q
     kernel = nooks.kernel.slab.zalloc(nooks.kernel.types.size("__wait_queue_head"))
     if not kernel:
         raise BadParameter("no memory for the kernel's version of a wait queue")
@@ -91,14 +99,14 @@ def kernel_queue(nooks: "Nooks", domain: Domain, q: int) -> int:
 
 def _show_waiters(nooks: "Nooks", q: int, queue: int, anyone: bool = False) -> None:
     """Let the extension's version of a queue look empty or not, which is all that ``waitqueue_active`` reads."""
+    if q == queue:
+        return
     own, kernel = (nooks.kernel.types.view("__wait_queue_head", at).task_list for at in (q, queue))
     waits = anyone or kernel.next != kernel.address
     own.next = own.prev = kernel.address if waits else own.address
 
 
-@kernel_wrapper(
-    "void __wake_up(struct __wait_queue_head *q, unsigned int mode, int nr)", q=Writes("__wait_queue_head")
-)
+@kernel_wrapper("void __wake_up(struct __wait_queue_head *q, unsigned int mode, int nr)", q=WaitQueue())
 def wake_up(nooks: "Nooks", domain: Domain, q: int, mode: int, nr: int) -> None:
     """Wake whoever sleeps on a queue of the extension's."""
     nooks.kernel.sched.wake_up(kernel_queue(nooks, domain, q), mode, nr)
@@ -106,7 +114,7 @@ def wake_up(nooks: "Nooks", domain: Domain, q: int, mode: int, nr: int) -> None:
 
 @kernel_wrapper(
     "void add_wait_queue(struct __wait_queue_head *q, struct __wait_queue *wait)",
-    q=Writes("__wait_queue_head"),
+    q=WaitQueue(),
     wait=Writes("__wait_queue"),
 )
 def add_wait_queue(nooks: "Nooks", domain: Domain, q: int, wait: int) -> None:
@@ -127,7 +135,7 @@ def add_wait_queue(nooks: "Nooks", domain: Domain, q: int, wait: int) -> None:
 
 @kernel_wrapper(
     "void remove_wait_queue(struct __wait_queue_head *q, struct __wait_queue *wait)",
-    q=Writes("__wait_queue_head"),
+    q=WaitQueue(),
     wait=held("waiter", ends=True),
 )
 def remove_wait_queue(nooks: "Nooks", domain: Domain, q: int, wait: TrackedObject) -> None:
@@ -338,7 +346,11 @@ def interrupt(nooks: "Nooks", irq: int, dev_id: int, regs: int) -> int:
     name=Text(),
 )
 def request_region(nooks: "Nooks", domain: Domain, parent: int, start: int, n: int, name: int) -> int:
-    """Claim a region; one that a failed domain still holds passes to its successor."""
+    """Claim a region; one that a failed domain still holds passes to its successor.
+
+    A claim grants nothing.  Memory is granted when it is mapped; ports cannot be, for no page table stands in the way
+    of ``in`` and ``out`` (paper, section 3.1: privileged instructions are not stopped).
+    """
     _check_tree(nooks, parent, "__request_region")
     request = nooks.kernel.resources.request_region
     resource = request(parent, start, n, name)

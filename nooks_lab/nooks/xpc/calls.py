@@ -56,12 +56,15 @@ class Frame:
         Where the kernel's stack stands meanwhile.
     entered, slept : int
         Cycle of the entry, and cycles that the task has slept since.
+    thread : bool
+        The bottom of a thread of the extension's own: it need not return, only sleep now and then.
     """
 
     domain: Domain
     kernel_esp: int
     entered: int
     slept: int = 0
+    thread: bool = False
 
 
 class Xpc:
@@ -152,7 +155,11 @@ class Xpc:
         """
         return self.enter(domain, lambda: self._kernel.execution.call(function, *arguments))
 
-    def enter(self, domain: Domain, call: Callable[[], int]) -> int:
+    def run_thread(self, domain: Domain, function: int, argument: int) -> int:
+        """Run a thread of an extension's from its beginning to its end; see :meth:`nooks_driver_call`."""
+        return self.enter(domain, lambda: self._kernel.execution.call(function, argument), thread=True)
+
+    def enter(self, domain: Domain, call: Callable[[], int], thread: bool = False) -> int:
         """Make a call of machine code inside a domain; see :meth:`nooks_driver_call`."""
         if domain.failed:
             raise ExtensionFault(domain, f"call into the failed domain {domain.name}")
@@ -165,7 +172,7 @@ class Xpc:
             stack = self._find_stack(domain, pid)
         except MemoryError as error:
             raise ExtensionFault(domain, str(error)) from error
-        chain.append(Frame(domain, at, self._clock.block.now))
+        chain.append(Frame(domain, at, self._clock.block.now, thread=thread))
         self._cpu.load_cr3(domain.directory)
         self._cpu.set("esp", stack.esp)
         try:
@@ -239,6 +246,8 @@ class Xpc:
         _, chain = self._chain()
         for frame in chain:
             frame.slept += cycles
+            if frame.thread:
+                frame.entered, frame.slept = self._clock.block.now, 0
 
     # An exception or interrupt that comes while the CPU is in a domain finds the domain's stack and page
     # table.  Its handler is the kernel's, and must change to the kernel's before it does anything.

@@ -7,6 +7,7 @@ from scapy.packet import Raw
 from tcp_peer import RawClient, payload, segments
 
 from nooks_lab.kernel.net.sock import SocketError
+from nooks_lab.kernel.net.tcp_input import MAX_OUT_OF_ORDER
 from nooks_lab.kernel.net.tcp_segment import State
 
 DATA = b"0123456789"
@@ -244,9 +245,25 @@ def test_urgent_data_stay_in_the_stream(lab, raw, connected):
 
 
 def test_too_many_early_packets_are_dropped(lab, raw, connected):
-    for number in range(30):
+    for number in range(MAX_OUT_OF_ORDER + 10):
         raw.send("PA", b"x", seq=raw.seq + 2 + 2 * number, wait=0.0001)
-    assert connected.sk.tp.out_of_order_queue.qlen == 16
+    assert connected.sk.tp.out_of_order_queue.qlen == MAX_OUT_OF_ORDER
+
+
+def test_the_third_acknowledgement_without_news_calls_for_the_missing_segment(
+    lab, station, raw, connected, count
+):
+    station.forget()
+    in_process(lab, lambda: connected.send(bytes(6 * 536)))
+    lab.run(0.0005)
+    sent = sorted({segment.seq for segment in segments(station)})
+    assert len(sent) == 6
+    answers = [raw.send("A", ack=sent[1], wait=0.0002) for _ in range(4)]
+    assert [[segment.seq for segment in again] for again in answers] == [[], [], [], [sent[1]]]
+    # A partial acknowledgement says that one more is missing; one of everything ends the recovery.
+    assert [segment.seq for segment in raw.send("A", ack=sent[3], wait=0.0002)] == [sent[3]]
+    assert raw.send("A", ack=sent[5] + 536, wait=0.0002) == []
+    assert count("Tcp", "RetransSegs") == 2
 
 
 # Closing

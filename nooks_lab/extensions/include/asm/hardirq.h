@@ -3,10 +3,10 @@
 
 /* What runs on the CPU now, and which softirqs wait. */
 struct irq_cpustat {
-	unsigned int softirq_pending;
-	unsigned int local_irq_count;
-	unsigned int local_bh_count;
-	unsigned int syscall_count;
+	unsigned int softirq_pending;	/* bits of the softirqs that are due */
+	unsigned int local_irq_count;	/* interrupt handlers that run */
+	unsigned int local_bh_count;	/* softirqs that run */
+	unsigned int syscall_count;	/* not used */
 };
 
 extern struct irq_cpustat irq_stat;

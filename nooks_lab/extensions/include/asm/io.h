@@ -7,6 +7,10 @@
 extern void *ioremap(unsigned long offset, unsigned long size);
 extern void iounmap(void *addr);
 
+/* What a device puts on the bus for an address of the kernel's, where no struct pci_dev is there to ask. */
+#define virt_to_bus(addr) ((unsigned long)__pa(addr))
+#define bus_to_virt(addr) __va(addr)
+
 /* Device registers are mapped into the extension's domain: an access is a plain, volatile one. */
 static inline u8 readb(const volatile void *addr)
 {

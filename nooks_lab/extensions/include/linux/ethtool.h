@@ -12,35 +12,35 @@
 #define ETHTOOL_BUSINFO_LEN 32
 
 struct ethtool_drvinfo {
-	u32 cmd;
-	char driver[32];
-	char version[32];
-	char fw_version[32];
-	char bus_info[ETHTOOL_BUSINFO_LEN];
-	char reserved1[32];
-	char reserved2[24];
-	u32 eedump_len;
-	u32 regdump_len;
+	u32 cmd;	/* ETHTOOL_GDRVINFO */
+	char driver[32];	/* name */
+	char version[32];	/* of the driver */
+	char fw_version[32];	/* of the device's firmware */
+	char bus_info[ETHTOOL_BUSINFO_LEN];	/* pci_dev.slot_name */
+	char reserved1[32];	/* zeros */
+	char reserved2[24];	/* zeros */
+	u32 eedump_len;	/* bytes of ETHTOOL_GEEPROM */
+	u32 regdump_len;	/* bytes of ETHTOOL_GREGS */
 };
 
 struct ethtool_value {
-	u32 cmd;
-	u32 data;
+	u32 cmd;	/* ETHTOOL_GLINK */
+	u32 data;	/* 1: the link is up */
 };
 
 /* The registers follow; len is how many bytes of them the user has room for. */
 struct ethtool_regs {
-	u32 cmd;
-	u32 version;
-	u32 len;
+	u32 cmd;	/* ETHTOOL_GREGS */
+	u32 version;	/* the driver's own */
+	u32 len;	/* bytes */
 };
 
 /* The bytes follow: len of them, from offset on. */
 struct ethtool_eeprom {
-	u32 cmd;
-	u32 magic;
-	u32 offset;
-	u32 len;
+	u32 cmd;	/* ETHTOOL_GEEPROM */
+	u32 magic;	/* the driver's own */
+	u32 offset;	/* where to begin */
+	u32 len;	/* bytes */
 };
 
 #endif

@@ -413,6 +413,9 @@ extern int generic_block_bmap(struct address_space *mapping, long block, get_blo
 extern int block_truncate_page(struct address_space *mapping, loff_t from, get_block_t *get_block);
 
 /* Files. */
+extern struct file *filp_open(const char *filename, int flags, int mode);
+extern int filp_close(struct file *filp, void *id);
+extern int kernel_read(struct file *file, unsigned long offset, char *addr, unsigned long count);
 extern loff_t generic_file_llseek(struct file *file, loff_t offset, int origin);
 extern ssize_t generic_file_read(struct file *file, char *buf, size_t count, loff_t *ppos);
 extern ssize_t generic_file_write(struct file *file, const char *buf, size_t count, loff_t *ppos);

@@ -17,9 +17,9 @@
 #define ETH_P_ALL 0x0003
 
 struct ethhdr {
-	unsigned char h_dest[ETH_ALEN];
-	unsigned char h_source[ETH_ALEN];
-	unsigned short h_proto;
+	unsigned char h_dest[ETH_ALEN];	/* receiver */
+	unsigned char h_source[ETH_ALEN];	/* sender */
+	unsigned short h_proto;	/* EtherType, network order */
 } __attribute__((packed));
 
 #endif

@@ -11,12 +11,12 @@
 #define SA_SHIRQ 0x04000000
 
 struct irqaction {
-	void (*handler)(int irq, void *dev_id, struct pt_regs *regs);
-	unsigned long flags;
-	unsigned long mask;
-	const char *name;
-	void *dev_id;
-	struct irqaction *next;
+	void (*handler)(int irq, void *dev_id, struct pt_regs *regs);	/* interrupt: see to the device */
+	unsigned long flags;	/* SA_... */
+	unsigned long mask;	/* not used */
+	const char *name;	/* for show */
+	void *dev_id;	/* handed to the handler */
+	struct irqaction *next;	/* of the same line */
 };
 
 enum {

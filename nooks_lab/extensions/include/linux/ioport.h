@@ -4,10 +4,10 @@
 #include <linux/types.h>
 
 struct resource {
-	const char *name;
-	unsigned long start, end;
-	unsigned long flags;
-	struct resource *parent, *sibling, *child;
+	const char *name;	/* who has it */
+	unsigned long start, end;	/* first and last */
+	unsigned long flags;	/* IORESOURCE_... */
+	struct resource *parent, *sibling, *child;	/* the kernel's */
 };
 
 #define IORESOURCE_IO 0x00000100

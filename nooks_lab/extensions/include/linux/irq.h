@@ -9,10 +9,10 @@
 #define IRQ_PENDING 4
 
 typedef struct irq_desc {
-	unsigned int status;
-	struct irqaction *action;
-	unsigned int depth;
-	spinlock_t lock;
+	unsigned int status;	/* IRQ_... */
+	struct irqaction *action;	/* handlers of the line */
+	unsigned int depth;	/* of disable_irq */
+	spinlock_t lock;	/* the kernel's */
 } irq_desc_t;
 
 #endif

@@ -35,10 +35,10 @@
 
 /* Takes the place of ifr_data in a struct ifreq; not a pointer to user memory. */
 struct mii_ioctl_data {
-	u16 phy_id;
-	u16 reg_num;
-	u16 val_in;
-	u16 val_out;
+	u16 phy_id;	/* which PHY */
+	u16 reg_num;	/* which register */
+	u16 val_in;	/* what to write */
+	u16 val_out;	/* what was read */
 };
 
 #endif

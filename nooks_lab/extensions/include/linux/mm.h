@@ -13,18 +13,18 @@ struct buffer_head;
 
 /* private: the order of a free block while the page heads one in the buddy lists. */
 struct page {
-	struct list_head list;		/* buddy lists, or those of the mapping */
+	struct list_head list;	/* the allocator's lists, or those of the mapping */
 	struct address_space *mapping;	/* page cache: whose page, */
-	unsigned long index;		/* and which of it */
-	struct page *next_hash;
-	struct page **pprev_hash;
-	unsigned long flags;
-	atomic_t count;
-	struct list_head lru;
-	wait_queue_head_t wait;
+	unsigned long index;	/* and which of it, in pages */
+	struct page *next_hash;	/* page cache: the hash chain */
+	struct page **pprev_hash;	/* page cache: what points to it there */
+	unsigned long flags;	/* bits PG_... */
+	atomic_t count;	/* who has it; 0 is free */
+	struct list_head lru;	/* page cache: by last use */
+	wait_queue_head_t wait;	/* who waits for PG_locked */
 	struct buffer_head *buffers;	/* a ring, linked by b_this_page */
-	unsigned long private;
-	void *virtual;
+	unsigned long private;	/* the order of a free block */
+	void *virtual;	/* its address */
 };
 
 #define PG_locked 0

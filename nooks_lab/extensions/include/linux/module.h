@@ -4,31 +4,31 @@
 #include <linux/types.h>
 
 struct module_symbol {
-	unsigned long value;
-	const char *name;
+	unsigned long value;	/* address */
+	const char *name;	/* of an exported symbol */
 };
 
 struct module_ref {
-	struct module *dep;
-	struct module *ref;
-	struct module_ref *next_ref;
+	struct module *dep;	/* who is used */
+	struct module *ref;	/* who uses it */
+	struct module_ref *next_ref;	/* the next user */
 };
 
 struct module {
-	unsigned long size_of_struct;
-	struct module *next;
-	const char *name;
-	void *base;
-	unsigned long size;
-	long usecount;
-	unsigned long flags;
-	unsigned int nsyms;
-	unsigned int ndeps;
-	struct module_symbol *syms;
-	struct module_ref *deps;
-	struct module_ref *refs;
-	int (*init)(void);
-	void (*cleanup)(void);
+	unsigned long size_of_struct;	/* the loader's */
+	struct module *next;	/* all modules */
+	const char *name;	/* of the file */
+	void *base;	/* where it lies */
+	unsigned long size;	/* bytes of memory */
+	long usecount;	/* MOD_INC_USE_COUNT, MOD_DEC_USE_COUNT */
+	unsigned long flags;	/* MOD_... */
+	unsigned int nsyms;	/* of syms */
+	unsigned int ndeps;	/* of deps */
+	struct module_symbol *syms;	/* what others can use */
+	struct module_ref *deps;	/* whose symbols it uses */
+	struct module_ref *refs;	/* who uses its symbols */
+	int (*init)(void);	/* init_module: process; 0 or an error */
+	void (*cleanup)(void);	/* cleanup_module: process */
 };
 
 #define MOD_RUNNING 1

@@ -40,44 +40,44 @@
 #define PCI_NUM_RESOURCES 6
 
 struct pci_bus {
-	struct list_head devices;
-	unsigned char number;
-	char name[48];
+	struct list_head devices;	/* on it */
+	unsigned char number;	/* 0 */
+	char name[48];	/* for show */
 };
 
 /* An extension's version is a read-only copy; what changes it is a function below. */
 struct pci_dev {
-	struct list_head global_list;
-	struct list_head bus_list;
-	struct pci_bus *bus;
-	unsigned int devfn;
-	unsigned short vendor;
-	unsigned short device;
-	unsigned short subsystem_vendor;
-	unsigned short subsystem_device;
-	unsigned int class;
-	struct pci_driver *driver;
-	void *driver_data;
-	dma_addr_t dma_mask;
-	unsigned int irq;
-	struct resource resource[PCI_NUM_RESOURCES];
-	char name[90];
-	char slot_name[8];
+	struct list_head global_list;	/* the kernel's */
+	struct list_head bus_list;	/* the kernel's */
+	struct pci_bus *bus;	/* that it is on */
+	unsigned int devfn;	/* PCI_SLOT and PCI_FUNC */
+	unsigned short vendor;	/* of the configuration space, as those below */
+	unsigned short device;	/* its model */
+	unsigned short subsystem_vendor;	/* who made the card */
+	unsigned short subsystem_device;	/* which card */
+	unsigned int class;	/* class, subclass and interface */
+	struct pci_driver *driver;	/* that has taken it */
+	void *driver_data;	/* pci_set_drvdata, pci_get_drvdata */
+	dma_addr_t dma_mask;	/* addresses that it can reach */
+	unsigned int irq;	/* its interrupt line: for request_irq */
+	struct resource resource[PCI_NUM_RESOURCES];	/* its windows: pci_resource_start(dev, bar) and so on */
+	char name[90];	/* for show */
+	char slot_name[8];	/* for show: 00:03.0 */
 };
 
 struct pci_device_id {
-	unsigned int vendor, device;
-	unsigned int subvendor, subdevice;
-	unsigned int class, class_mask;
-	unsigned long driver_data;
+	unsigned int vendor, device;	/* PCI_ANY_ID takes every one; all zeros end the table */
+	unsigned int subvendor, subdevice;	/* the same */
+	unsigned int class, class_mask;	/* the bits of class that must be equal */
+	unsigned long driver_data;	/* the driver's own */
 };
 
 struct pci_driver {
-	struct list_head node;
-	const char *name;
-	const struct pci_device_id *id_table;
-	int (*probe)(struct pci_dev *dev, const struct pci_device_id *id);
-	void (*remove)(struct pci_dev *dev);
+	struct list_head node;	/* the kernel's */
+	const char *name;	/* for show */
+	const struct pci_device_id *id_table;	/* what it drives */
+	int (*probe)(struct pci_dev *dev, const struct pci_device_id *id);	/* process: take the device and return 0, or an error */
+	void (*remove)(struct pci_dev *dev);	/* process: let go of it */
 };
 
 extern int pci_register_driver(struct pci_driver *drv);
@@ -101,6 +101,7 @@ extern void *pci_alloc_consistent(struct pci_dev *hwdev, size_t size, dma_addr_t
 extern void pci_free_consistent(struct pci_dev *hwdev, size_t size, void *vaddr, dma_addr_t dma_handle);
 extern dma_addr_t pci_map_single(struct pci_dev *hwdev, void *ptr, size_t size, int direction);
 extern void pci_unmap_single(struct pci_dev *hwdev, dma_addr_t dma_addr, size_t size, int direction);
+extern void pci_dma_sync_single(struct pci_dev *hwdev, dma_addr_t dma_handle, size_t size, int direction);
 
 /* An inline in Linux; it writes a pci_dev, so it is a function here (see linux/module.h). */
 extern void pci_set_drvdata(struct pci_dev *pdev, void *data);	/* Nooks: an inline in Linux */

@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <linux/kernel.h>
 #include <linux/list.h>
+#include <linux/signal.h>
 #include <linux/timer.h>
 #include <linux/types.h>
 #include <linux/wait.h>
@@ -15,6 +16,11 @@
 #define TASK_UNINTERRUPTIBLE 2
 #define TASK_ZOMBIE 4
 #define TASK_STOPPED 8
+
+#define CLONE_VM 0x00000100
+#define CLONE_FS 0x00000200
+#define CLONE_FILES 0x00000400
+#define CLONE_SIGHAND 0x00000800
 
 #define PF_EXITING 0x00000004
 #define PF_SUPERPRIV 0x00000100
@@ -32,28 +38,28 @@ struct sigpending {
 };
 
 struct task_struct {
-	volatile long state;
-	unsigned long flags;
-	int sigpending;
-	mm_segment_t addr_limit;
-	volatile long need_resched;
-	long counter;
-	struct list_head run_list;
-	struct task_struct *next_task, *prev_task;
-	struct task_struct *p_pptr;
-	int exit_code;
-	int exit_signal;
-	pid_t pid;
-	uid_t uid;
-	kernel_cap_t cap_effective;
-	char comm[16];
-	wait_queue_head_t wait_chldexit;
-	unsigned long start_time;
-	struct thread_struct thread;
-	struct sigpending pending;
-	sigset_t blocked;
-	struct dentry *pwd;		/* Linux: fs->pwd; NULL is the root */
-	struct files_struct *files;
+	volatile long state;	/* TASK_...: set_current_state */
+	unsigned long flags;	/* PF_... */
+	int sigpending;	/* signal_pending(current) */
+	mm_segment_t addr_limit;	/* the kernel's */
+	volatile long need_resched;	/* the kernel's */
+	long counter;	/* the kernel's */
+	struct list_head run_list;	/* the kernel's */
+	struct task_struct *next_task, *prev_task;	/* all tasks */
+	struct task_struct *p_pptr;	/* parent */
+	int exit_code;	/* once it has ended */
+	int exit_signal;	/* the kernel's */
+	pid_t pid;	/* number of the process */
+	uid_t uid;	/* whose */
+	kernel_cap_t cap_effective;	/* capable(CAP_...) */
+	char comm[16];	/* name of its program */
+	wait_queue_head_t wait_chldexit;	/* the kernel's */
+	unsigned long start_time;	/* jiffies */
+	struct thread_struct thread;	/* the kernel's */
+	struct sigpending pending;	/* the kernel's */
+	sigset_t blocked;	/* the kernel's */
+	struct dentry *pwd;	/* the kernel's; Linux: fs->pwd, and NULL is the root */
+	struct files_struct *files;	/* the kernel's */
 	void *isolation;	/* Nooks: an isolation manager's table of the objects of calls in progress */
 };
 
@@ -83,6 +89,21 @@ extern long sleep_on_timeout(wait_queue_head_t *q, signed long timeout);
 extern void interruptible_sleep_on(wait_queue_head_t *q);
 extern long interruptible_sleep_on_timeout(wait_queue_head_t *q, signed long timeout);
 extern int wake_up_process(struct task_struct *tsk);
+
+/* A thread of the kernel's: runs fn(arg) and ends when that returns. The result is its pid. */
+extern int kernel_thread(int (*fn)(void *), void *arg, unsigned long flags);
+extern void daemonize(void);
+extern int kill_proc(pid_t pid, int sig, int priv);
+extern void flush_signals(struct task_struct *tsk);
+
+/* At the top of a kernel thread's stack: what it was started with. */
+struct kthread_start {
+	int (*fn)(void *arg);
+	void *arg;
+};
+
+/* These write the current task, so they are functions here (see linux/module.h). */
+extern void set_task_comm(struct task_struct *tsk, const char *name);	/* Nooks: a strcpy in Linux */
 
 /* Writes a task_struct, so it is a function here (see linux/module.h). */
 extern void set_task_state(struct task_struct *tsk, long state);	/* Nooks: a macro in Linux */

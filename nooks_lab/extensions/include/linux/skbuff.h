@@ -24,18 +24,18 @@ struct icmphdr;
 
 /* next and prev stand first here and in struct sk_buff: a queue's head is a link of its ring. */
 struct sk_buff_head {
-	struct sk_buff *next;
-	struct sk_buff *prev;
-	__u32 qlen;
-	spinlock_t lock;
+	struct sk_buff *next;	/* the first */
+	struct sk_buff *prev;	/* the last */
+	__u32 qlen;	/* how many */
+	spinlock_t lock;	/* for those who take it */
 };
 
 struct sk_buff {
-	struct sk_buff *next;
-	struct sk_buff *prev;
-	struct sk_buff_head *list;
-	struct sock *sk;
-	struct net_device *dev;
+	struct sk_buff *next;	/* in the queue that it is on */
+	struct sk_buff *prev;	/* in the same */
+	struct sk_buff_head *list;	/* that queue, or NULL */
+	struct sock *sk;	/* the socket that it came from, or NULL */
+	struct net_device *dev;	/* the device: a driver sets it before netif_rx */
 	union {
 		struct tcphdr *th;
 		struct udphdr *uh;
@@ -51,36 +51,36 @@ struct sk_buff {
 		struct ethhdr *ethernet;
 		unsigned char *raw;
 	} mac;
-	char cb[48];
-	unsigned int len;
-	unsigned int data_len;
-	unsigned int csum;
-	unsigned char cloned;
-	unsigned char pkt_type;
-	unsigned char ip_summed;
-	__u32 priority;
-	atomic_t users;
-	unsigned short protocol;
-	unsigned int truesize;
-	unsigned char *head;
-	unsigned char *data;
-	unsigned char *tail;
-	unsigned char *end;
-	void (*destructor)(struct sk_buff *skb);
+	char cb[48];	/* free for whoever has the packet */
+	unsigned int len;	/* bytes of data */
+	unsigned int data_len;	/* those of them that are not in head..end: 0 */
+	unsigned int csum;	/* with CHECKSUM_HW */
+	unsigned char cloned;	/* the kernel's */
+	unsigned char pkt_type;	/* PACKET_HOST, PACKET_BROADCAST ...: eth_type_trans sets it */
+	unsigned char ip_summed;	/* CHECKSUM_...: UNNECESSARY if the device has checked */
+	__u32 priority;	/* the kernel's */
+	atomic_t users;	/* who has it; kfree_skb lets go */
+	unsigned short protocol;	/* EtherType in network order: the result of eth_type_trans */
+	unsigned int truesize;	/* bytes of memory that it takes */
+	unsigned char *head;	/* where its memory begins */
+	unsigned char *data;	/* where its data begin */
+	unsigned char *tail;	/* where they end */
+	unsigned char *end;	/* where its memory ends */
+	void (*destructor)(struct sk_buff *skb);	/* called when it is freed */
 };
 
 typedef struct skb_frag_struct {
-	struct page *page;
-	__u16 page_offset;
-	__u16 size;
+	struct page *page;	/* with a part of the data */
+	__u16 page_offset;	/* where in it */
+	__u16 size;	/* bytes */
 } skb_frag_t;
 
 /* Lies behind the data, at skb->end. */
 struct skb_shared_info {
-	atomic_t dataref;
-	unsigned int nr_frags;
-	struct sk_buff *frag_list;
-	skb_frag_t frags[MAX_SKB_FRAGS];
+	atomic_t dataref;	/* who has the data */
+	unsigned int nr_frags;	/* 0: no packet has fragments here */
+	struct sk_buff *frag_list;	/* NULL */
+	skb_frag_t frags[MAX_SKB_FRAGS];	/* the parts */
 };
 
 #define skb_shinfo(skb) ((struct skb_shared_info *)((skb)->end))
@@ -126,6 +126,11 @@ static inline struct sk_buff *__skb_dequeue(struct sk_buff_head *list)
 	first->next = first->prev = NULL;
 	first->list = NULL;
 	return first;
+}
+
+static inline int skb_queue_empty(const struct sk_buff_head *list)
+{
+	return list->next == (const struct sk_buff *)list;
 }
 
 static inline int skb_is_nonlinear(const struct sk_buff *skb)

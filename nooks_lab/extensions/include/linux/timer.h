@@ -4,10 +4,10 @@
 #include <linux/list.h>
 
 struct timer_list {
-	struct list_head list;
-	unsigned long expires;
-	unsigned long data;
-	void (*function)(unsigned long data);
+	struct list_head list;	/* the kernel's */
+	unsigned long expires;	/* jiffies at which it runs */
+	unsigned long data;	/* handed to the function */
+	void (*function)(unsigned long data);	/* softirq: runs once; add_timer or mod_timer it again */
 };
 
 extern void add_timer(struct timer_list *timer);

@@ -7,10 +7,10 @@
 #define VM_ALLOC 0x00000002
 
 struct vm_struct {
-	unsigned long flags;
-	void *addr;
-	unsigned long size;
-	struct vm_struct *next;
+	unsigned long flags;	/* VM_... */
+	void *addr;	/* where */
+	unsigned long size;	/* bytes, the guard page included */
+	struct vm_struct *next;	/* by address */
 };
 
 extern void *vmalloc(unsigned long size);

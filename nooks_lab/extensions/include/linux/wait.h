@@ -7,16 +7,16 @@
 struct task_struct;
 
 typedef struct __wait_queue {
-	unsigned int flags;
-	struct task_struct *task;
-	struct list_head task_list;
+	unsigned int flags;	/* WQ_FLAG_EXCLUSIVE, or 0 */
+	struct task_struct *task;	/* who waits */
+	struct list_head task_list;	/* in the queue */
 } wait_queue_t;
 
 #define WQ_FLAG_EXCLUSIVE 0x01
 
 typedef struct __wait_queue_head {
-	spinlock_t lock;
-	struct list_head task_list;
+	spinlock_t lock;	/* for those who take it */
+	struct list_head task_list;	/* who waits */
 } wait_queue_head_t;
 
 #define __WAIT_QUEUE_HEAD_INITIALIZER(name) \

@@ -114,8 +114,10 @@ def deferral(function: KernelFunction) -> str:
         return "It cannot be deferred: a queue has room for four arguments."
     if kind.kind == "void":
         return 'May the call be deferred? deferral=Deferral("why nobody notices")'
+    # Words on both sides: where the line is broken, nothing of it may look like code that is commented out.
     return (
-        f'May the call be deferred? Only if no caller looks at the {kind.name}: deferral=Deferral("why", 0)'
+        f"May the call be deferred? Only if no caller looks at the {kind.name}: "
+        'then deferral=Deferral("why", 0) says so.'
     )
 
 

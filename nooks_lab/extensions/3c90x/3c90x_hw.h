@@ -1,0 +1,175 @@
+/*
+ * Register map of the 3Com 3C90xB and 3C90xC network interface cards, after
+ * 3Com's "3C90xC NICs Technical Reference".
+ */
+#ifndef _3C90X_HW_H
+#define _3C90X_HW_H
+
+#include <linux/types.h>
+
+#define NIC_DEVICE_3C905B 0x9055
+#define NIC_DEVICE_3C905C 0x9200
+
+#define NIC_REGISTER_BYTES 0x80
+#define NIC_IO_BAR 0
+#define NIC_MEMORY_BAR 1
+
+/* Registers of all windows */
+#define REG_COMMAND 0x0e
+#define REG_INT_STATUS 0x0e
+#define REG_TX_PKT_ID 0x18
+#define REG_TX_STATUS 0x1b
+#define REG_INT_STATUS_AUTO 0x1e
+#define REG_DMA_CONTROL 0x20
+#define REG_DN_LIST_POINTER 0x24
+#define REG_DN_POLL 0x2d
+#define REG_UP_PACKET_STATUS 0x30
+#define REG_FREE_TIMER 0x34
+#define REG_COUNTDOWN 0x36
+#define REG_UP_LIST_POINTER 0x38
+
+/* Window 0 */
+#define REG0_EEPROM_COMMAND 0x0a
+#define REG0_EEPROM_DATA 0x0c
+/* Window 2 */
+#define REG2_STATION_ADDRESS 0x00
+#define REG2_STATION_MASK 0x06
+/* Window 3 */
+#define REG3_INTERNAL_CONFIG 0x00
+#define REG3_MAC_CONTROL 0x06
+#define REG3_MEDIA_OPTIONS 0x08
+/* Window 4 */
+#define REG4_NETWORK_DIAGNOSTIC 0x06
+#define REG4_PHYSICAL_MANAGEMENT 0x08
+#define REG4_MEDIA_STATUS 0x0a
+#define REG4_BAD_SSD 0x0c
+#define REG4_UPPER_BYTES_OK 0x0d
+/* Window 6 */
+#define REG6_CARRIER_LOST 0x00
+#define REG6_SQE_ERRORS 0x01
+#define REG6_MULTIPLE_COLLISIONS 0x02
+#define REG6_SINGLE_COLLISIONS 0x03
+#define REG6_LATE_COLLISIONS 0x04
+#define REG6_RX_OVERRUNS 0x05
+#define REG6_FRAMES_SENT 0x06
+#define REG6_FRAMES_RECEIVED 0x07
+#define REG6_FRAMES_DEFERRED 0x08
+#define REG6_UPPER_FRAMES 0x09
+#define REG6_BYTES_RECEIVED 0x0a
+#define REG6_BYTES_SENT 0x0c
+
+/* Commands */
+#define CMD_GLOBAL_RESET 0x0000
+#define CMD_SELECT_WINDOW 0x0800
+#define CMD_RX_DISABLE 0x1800
+#define CMD_RX_ENABLE 0x2000
+#define CMD_RX_RESET 0x2800
+#define CMD_UP_STALL 0x3000
+#define CMD_UP_UNSTALL 0x3001
+#define CMD_DN_STALL 0x3002
+#define CMD_DN_UNSTALL 0x3003
+#define CMD_TX_ENABLE 0x4800
+#define CMD_TX_DISABLE 0x5000
+#define CMD_TX_RESET 0x5800
+#define CMD_REQUEST_INTERRUPT 0x6000
+#define CMD_ACKNOWLEDGE_INTERRUPT 0x6800
+#define CMD_SET_INTERRUPT_ENABLE 0x7000
+#define CMD_SET_INDICATION_ENABLE 0x7800
+#define CMD_SET_RX_FILTER 0x8000
+#define CMD_STATISTICS_ENABLE 0xa800
+#define CMD_STATISTICS_DISABLE 0xb000
+#define CMD_SET_HASH_FILTER_BIT 0xc800
+
+#define RESET_ALL_BUT_NETWORK 0x0014
+#define HASH_FILTER_SET 0x0400
+#define HASH_FILTER_BITS 256
+
+/* Interrupt status, and its two masks */
+#define INT_LATCH 0x0001
+#define INT_HOST_ERROR 0x0002
+#define INT_TX_COMPLETE 0x0004
+#define INT_REQUESTED 0x0040
+#define INT_UPDATE_STATISTICS 0x0080
+#define INT_LINK_EVENT 0x0100
+#define INT_DN_COMPLETE 0x0200
+#define INT_UP_COMPLETE 0x0400
+#define INT_COMMAND_IN_PROGRESS 0x1000
+
+#define INT_ACKNOWLEDGE_ALL 0x0663
+
+/* Transmit status */
+#define TX_STATUS_RECLAIM_ERROR 0x02
+#define TX_STATUS_OVERFLOW 0x04
+#define TX_STATUS_MAX_COLLISIONS 0x08
+#define TX_STATUS_UNDERRUN 0x10
+#define TX_STATUS_JABBER 0x20
+#define TX_STATUS_COMPLETE 0x80
+
+/* Receive filter */
+#define RX_FILTER_INDIVIDUAL 0x01
+#define RX_FILTER_ALL_MULTICAST 0x02
+#define RX_FILTER_BROADCAST 0x04
+#define RX_FILTER_ALL_FRAMES 0x08
+#define RX_FILTER_HASH 0x10
+
+/* DMA control */
+#define DMA_COUNTER_SPEED 0x00000100
+#define DMA_COUNTDOWN_MODE 0x00000200
+#define DMA_TARGET_ABORT 0x40000000
+#define DMA_MASTER_ABORT 0x80000000
+
+/* EEPROM */
+#define EEPROM_COMMAND_READ 0x0080
+#define EEPROM_BUSY 0x8000
+#define EEPROM_OEM_ADDRESS 0x0a
+#define EEPROM_CHECKSUM 0x20
+
+/* Window 3 and 4 */
+#define CONFIG_XCVR_SHIFT 20
+#define CONFIG_XCVR_MASK 0x00f00000
+#define CONFIG_XCVR_NEGOTIATE 8
+#define CONFIG_AUTO_SELECT 0x01000000
+#define MAC_FULL_DUPLEX 0x0020
+#define DIAGNOSTIC_UPPER_BYTES 0x0040
+#define MANAGEMENT_CLOCK 0x0001
+#define MANAGEMENT_DATA 0x0002
+#define MANAGEMENT_WRITE 0x0004
+#define MEDIA_LINK_BEAT 0x0080
+#define MEDIA_LINK_DETECT 0x0800
+
+#define NIC_PHY_ADDRESS 24
+
+/* Download packet descriptor with one fragment */
+struct nic_dpd {
+	volatile u32 next;
+	volatile u32 header;
+	u32 address;
+	u32 length;
+};
+
+#define DPD_ROUND_UP_DEFEAT 0x10000000
+#define DPD_DN_COMPLETE 0x00010000
+#define DPD_DN_INDICATE 0x80000000
+#define DPD_ID_SHIFT 2
+
+/* Upload packet descriptor with one fragment */
+struct nic_upd {
+	volatile u32 next;
+	volatile u32 status;
+	u32 address;
+	u32 length;
+};
+
+#define UPD_LENGTH 0x00001fff
+#define UPD_ERROR 0x00004000
+#define UPD_COMPLETE 0x00008000
+#define UPD_OVERRUN 0x00010000
+#define UPD_RUNT 0x00020000
+#define UPD_ALIGNMENT 0x00040000
+#define UPD_CRC 0x00080000
+#define UPD_OVERSIZED 0x00100000
+#define UPD_OVERFLOW 0x01000000
+
+#define FRAGMENT_LAST 0x80000000
+
+#endif

@@ -1,0 +1,214 @@
+"""The workload of a network driver: pings and TCP streams, both ways (paper, section 5.1).
+
+The streams are those of netperf as the paper used it: messages of 32 KB, a socket buffer of 256 KB.
+"""
+
+import hashlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+from nooks_lab.cards import CARD_OF
+from nooks_lab.kernel.kernel import TaskDied
+from nooks_lab.kernel.net.sock import SocketError
+from nooks_lab.lab import Lab
+from nooks_lab.workloads import tcp_station
+from nooks_lab.workloads.tcp_station import SINK, SOURCE, TcpStation
+from nooks_lab.workloads.workload import WorkloadResult
+
+DEVICE, ADDRESS, NETMASK = "eth0", "10.0.0.2", "255.255.255.0"
+MESSAGE, BUFFER = 32 << 10, 256 << 10
+"""Bytes of a message and of a socket's buffers (paper, table 4)."""
+
+LINK_SECONDS = 0.05
+"""Until the link is up."""
+
+_FAR = str(IPv4Address(tcp_station.ADDRESS))
+_OWN = IPv4Address(ADDRESS).packed
+_LARGEST_PING = 1472
+_ATTEMPTS = 5
+_PAUSE = 0.25
+"""Seconds before something is tried again: a recovery and the new driver's link take 30 ms."""
+_PATIENCE = 30.0
+"""Seconds that a socket call may take; a retransmission waits for 13 at most."""
+_CLOSING = 2.1
+"""Seconds after the last byte: the connections are forgotten after one (TIME-WAIT), a driver's timer runs in two."""
+
+
+@dataclass
+class _Run:
+    """What has come of a run so far."""
+
+    wrong: list[str] = field(default_factory=list)
+    arrived: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def count(self, what: str, number: int = 1) -> None:
+        self.counts[what] = self.counts.get(what, 0) + number
+
+    def result(self) -> WorkloadResult:
+        return WorkloadResult(not self.wrong, self.arrived.hexdigest(), tuple(self.wrong), self.counts)
+
+
+class Network:
+    """Pings and streams through one network driver.
+
+    Parameters
+    ----------
+    extension : str
+        The driver; its card is that of :data:`~nooks_lab.cards.CARD_OF`.
+    seed : int
+        Of all data sent, and of the pings' sizes.
+    messages : int
+        Messages of 32 KB in each stream.
+    pings : int
+        Echo requests, each way.
+    """
+
+    name = "network-streams"
+
+    def __init__(self, extension: str, seed: int = 0, messages: int = 2, pings: int = 4) -> None:
+        self.extension, self.seed, self.messages, self.pings = extension, seed, messages, pings
+        self.devices: tuple[str, ...] = (CARD_OF[extension],)
+
+    def set_up(self, lab: Lab) -> None:
+        """Load the driver and bring its interface up; recovery does the latter again."""
+        lab.insmod(self.extension)
+        self.bring_up(lab)
+
+    def bring_up(self, lab: Lab) -> None:
+        """Bring the interface of a loaded driver up, and put the station at the far end of its wire."""
+        lab.ifup(DEVICE, ADDRESS, NETMASK)
+        self._station(lab)
+        lab.run(LINK_SECONDS)
+
+    def _station(self, lab: Lab) -> TcpStation:
+        peer = lab.peers[self.devices[0]]
+        there = lab.machine.clock.parts.get(f"tcp of {peer.name}")
+        return there if isinstance(there, TcpStation) else TcpStation(peer)
+
+    def run(self, lab: Lab) -> WorkloadResult:
+        """Ping both ways, send a stream, receive a stream.
+
+        Raises
+        ------
+        Panic, Hang, TripleFault
+            When the system dies of it.
+        """
+        station, run = self._station(lab), _Run()
+        before = _retransmitted(lab)
+        dice = random.Random(f"{self.seed}/network")
+        station.forget()
+        self._ping_station(lab, run, dice)
+        self._ping_lab(lab, station, run, dice)
+        self._send_stream(lab, station, run, dice.randbytes(self.messages * MESSAGE))
+        self._receive_stream(lab, station, run, dice.randbytes(self.messages * MESSAGE))
+        run.count("retransmitted", station.retransmitted + _retransmitted(lab) - before)
+        station.retransmitted = 0
+        lab.run(_CLOSING)
+        return run.result()
+
+    def _ping_station(self, lab: Lab, run: _Run, dice: random.Random) -> None:
+        inet = lab.kernel.inet
+        for number in range(1, self.pings + 1):
+            size = dice.randint(0, _LARGEST_PING)
+
+            def ping(size: int = size, number: int = number) -> str:
+                return "no answer" if inet.ping(_FAR, size, number) is None else ""
+
+            if self._again(lab, run, f"ping {number} to the station", ping):
+                run.count("pings answered")
+                run.arrived.update(b"ping %d" % size)
+
+    def _ping_lab(self, lab: Lab, station: TcpStation, run: _Run, dice: random.Random) -> None:
+        for number in range(1, self.pings + 1):
+            data = dice.randbytes(dice.randint(0, _LARGEST_PING))
+            for _ in range(_ATTEMPTS):
+                station.ping(_OWN, number, data)
+                lab.run(0.002)
+                if data in station.echoes:
+                    run.count("pings answered")
+                    run.arrived.update(data)
+                    break
+                run.count("retries")
+                lab.run(_PAUSE)
+            else:
+                run.wrong.append(f"ping {number} from the station was not answered with its own data")
+
+    def _send_stream(self, lab: Lab, station: TcpStation, run: _Run, data: bytes) -> None:
+        def send() -> str:
+            with lab.kernel.inet.tcp_socket() as socket:
+                socket.set_buffers(BUFFER)
+                socket.connect(_FAR, SINK, _PATIENCE)
+                for at in range(0, len(data), MESSAGE):
+                    message = data[at : at + MESSAGE]
+                    if socket.send(message, _PATIENCE) < len(message):
+                        return "it was cut short"
+                socket.shutdown()
+                return "the station sent data" if socket.recv(1, _PATIENCE) else ""
+
+        if self._again(lab, run, "send-stream", send):
+            streams = [each for each in station.connections.values() if each.port == SINK and each.ended]
+            self._judge(run, "send-stream", data, bytes(streams[-1].received) if streams else b"")
+
+    def _receive_stream(self, lab: Lab, station: TcpStation, run: _Run, data: bytes) -> None:
+        received = bytearray()
+        station.source = data
+
+        def receive() -> str:
+            received.clear()
+            with lab.kernel.inet.tcp_socket() as socket:
+                socket.set_buffers(BUFFER)
+                socket.connect(_FAR, SOURCE, _PATIENCE)
+                while piece := socket.recv(MESSAGE, _PATIENCE):
+                    received.extend(piece)
+                return ""
+
+        if self._again(lab, run, "receive-stream", receive):
+            self._judge(run, "receive-stream", data, bytes(received))
+
+    def _judge(self, run: _Run, stream: str, data: bytes, arrived: bytes) -> None:
+        run.count("bytes", len(arrived))
+        run.arrived.update(arrived)
+        if arrived != data:
+            run.wrong.append(f"{stream}: {_difference(data, arrived)}")
+
+    def _again(self, lab: Lab, run: _Run, what: str, body: Callable[[], str]) -> bool:
+        """Do something in a process until it succeeds, a few times at most: recovery may be in its way.
+
+        ``body`` returns what was wrong, or an empty string.
+        """
+
+        def process() -> str:
+            try:
+                return body()
+            except SocketError as error:
+                return str(error.strerror)
+
+        wrong = ""
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                run.count("retries")
+                lab.run(_PAUSE)
+            try:
+                wrong = lab.kernel.in_task("netperf", process)
+            except TaskDied as death:
+                run.wrong.append(f"{what}: {death}")
+                return False
+            if not wrong:
+                return True
+        run.wrong.append(f"{what}: {wrong}, {_ATTEMPTS} times")
+        return False
+
+
+def _retransmitted(lab: Lab) -> int:
+    """Return how many segments the lab's TCP has sent again since boot."""
+    return lab.kernel.inet.snmp()["Tcp"]["RetransSegs"]
+
+
+def _difference(data: bytes, arrived: bytes) -> str:
+    if len(data) != len(arrived):
+        return f"{len(arrived):,} bytes of {len(data):,} arrived"
+    first = next(at for at, (one, other) in enumerate(zip(data, arrived, strict=True)) if one != other)
+    return f"byte {first:,} arrived as {arrived[first]:#04x} and was {data[first]:#04x}"

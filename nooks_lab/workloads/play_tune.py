@@ -1,0 +1,221 @@
+"""play-mp3: a process plays a tune through /dev/dsp (paper, section 5.1).
+
+The samples are synthesised, not decoded: the sound driver cannot tell the difference.  Judged is what the card's
+converter has really played.
+"""
+
+import hashlib
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from nooks_lab.extensions import DEFINES
+from nooks_lab.kernel.kernel import Kernel, TaskDied
+from nooks_lab.kernel.sched import TASK_INTERRUPTIBLE
+from nooks_lab.kernel.sound.device_file import O_WRONLY
+from nooks_lab.lab import Lab
+from nooks_lab.machine.devices.dac import Played
+from nooks_lab.machine.devices.es1371 import Es1371
+from nooks_lab.machine.devices.sb16 import Sb16
+from nooks_lab.toolchain import compiler
+from nooks_lab.toolchain.macros import read_macros
+from nooks_lab.workloads.heard import Heard, listen
+from nooks_lab.workloads.tune import Tune
+from nooks_lab.workloads.workload import WorkloadResult
+
+WRITE_BYTES = 4096
+"""What the player writes at a time."""
+
+PATIENCE = 200
+"""Times that it tries to open the device again, a jiffy apart, before it gives up."""
+
+_CARDS = {"sb": "sb16", "es1371": "es1371"}
+
+
+class SoundError(OSError):
+    """A call to the device has failed; ``args[0]`` is the error number."""
+
+
+@dataclass
+class Player:
+    """The player's process: it opens, writes, and after an error opens again and goes on.
+
+    A driver that fails takes with it what it had not played yet.  So the player goes back by as much as the device
+    holds at most: nothing is lost then, and a little is heard twice.
+
+    Attributes
+    ----------
+    at : int
+        Bytes of the tune that the device has taken.
+    opened, errors : int
+        How often it has opened the device, and how many of its calls have failed.
+    """
+
+    kernel: Kernel
+    tune: Tune
+    path: str = "/dev/dsp"
+    at: int = 0
+    opened: int = 0
+    errors: int = 0
+    ring: int = 0
+    gave_up: bool = False
+    _samples: bytes = b""
+    _buffer: int = field(default=0, repr=False)
+    _words: int = field(default=0, repr=False)
+
+    def run(self) -> None:
+        """The process, from its start to its exit."""
+        self._samples = self.tune.samples()
+        self._buffer = self.kernel.user.place(bytes(WRITE_BYTES))
+        self._words = self.kernel.user.place(bytes(16))
+        with self.kernel.device_files.process():
+            while not self._play_once():
+                self.errors += 1
+                if not self._wait_for_device():
+                    self.gave_up = True
+                    return
+
+    def _wait_for_device(self) -> bool:
+        sched = self.kernel.sched
+        for _ in range(PATIENCE):
+            sched.set_task_state(sched.current.address, TASK_INTERRUPTIBLE)
+            sched.schedule_timeout(1)
+            if self.kernel.sound.fops(3):
+                return True
+        return False
+
+    def _play_once(self) -> bool:
+        """Open the device and play to the end; False when a call fails on the way."""
+        files = self.kernel.device_files
+        file = files.open(self.path, O_WRONLY)
+        if file < 0:
+            return False
+        self.opened += 1
+        try:
+            self._configure(file)
+            for data in self._rest():
+                self.kernel.memory.write(self._buffer, data)
+                taken = self._checked(files.write(file, self._buffer, len(data)))
+                self.at += taken
+            self._ioctl(file, "SNDCTL_DSP_SYNC")
+        except SoundError:
+            self.at = max(0, self.at - self.ring)
+            return False
+        finally:
+            files.close(file)
+        return True
+
+    def _rest(self) -> Iterator[bytes]:
+        while self.at < len(self._samples):
+            yield self._samples[self.at : self.at + WRITE_BYTES]
+
+    def _configure(self, file: int) -> None:
+        tune, constants = self.tune, oss_constants()
+        for name, value in (
+            ("SNDCTL_DSP_SETFMT", constants["AFMT_S16_LE" if tune.bits == 16 else "AFMT_U8"]),
+            ("SNDCTL_DSP_CHANNELS", tune.channels),
+            ("SNDCTL_DSP_SPEED", tune.rate),
+        ):
+            self._ioctl(file, name, value)
+        self._ioctl(file, "SNDCTL_DSP_GETOSPACE")
+        _, total, size, _ = struct.unpack("<4i", self.kernel.memory.read(self._words, 16))
+        self.ring = total * size
+
+    def _ioctl(self, file: int, name: str, value: int = 0) -> None:
+        self.kernel.memory.set_u32(self._words, value)
+        self._checked(self.kernel.device_files.ioctl(file, oss_constants()[name], self._words))
+
+    def _checked(self, result: int) -> int:
+        if result < 0:
+            raise SoundError(-result)
+        return result
+
+
+def oss_constants() -> dict[str, int]:
+    """Return the constants of ``linux/soundcard.h`` by name, ioctl numbers among them."""
+    return read_macros(("linux/types.h", "linux/soundcard.h"), (compiler.headers_dir(),), DEFINES)
+
+
+class PlayTune:
+    """A tune through a sound driver.
+
+    Parameters
+    ----------
+    extension : str
+        ``sb`` or ``es1371``.
+    tune : Tune, optional
+        A minute of 16 bits, stereo, at 22,050 Hz when not given.
+
+    Raises
+    ------
+    ValueError
+        When the extension is no sound driver.
+    """
+
+    name = "play-mp3"
+
+    def __init__(self, extension: str = "sb", tune: Tune | None = None) -> None:
+        if extension not in _CARDS:
+            raise ValueError(f"{extension!r} is no sound driver; there are: {', '.join(_CARDS)}")
+        self.extension, self.tune = extension, tune or Tune()
+        self.devices: tuple[str, ...] = (_CARDS[extension],)
+        self.heard: Heard | None = None
+        self.player: Player | None = None
+
+    def set_up(self, lab: Lab) -> None:
+        """Load the driver; the devices that it registers are all the service there is, so there is no script."""
+        lab.insmod(self.extension)
+
+    def played(self, lab: Lab) -> tuple[Played, ...]:
+        """Return all that the card's converter has played since power-on."""
+        card = lab.cards[self.devices[0]]
+        assert isinstance(card, Sb16 | Es1371)
+        return card.played
+
+    def run(self, lab: Lab) -> WorkloadResult:
+        """Play the tune once, and compare.
+
+        Raises
+        ------
+        Panic, Hang, TripleFault
+            When the system dies of it.
+        """
+        started = lab.machine.clock.now
+        self.player = player = Player(lab.kernel, self.tune)
+        wrong = []
+        try:
+            lab.kernel.in_task("mpg123", player.run)
+        except TaskDied as death:
+            wrong.append(f"{death}")
+        if player.gave_up:
+            wrong.append("the player gave up: the device did not come back")
+        return self.judge(lab, started, wrong)
+
+    def judge(self, lab: Lab, started: int, wrong: list[str]) -> WorkloadResult:
+        """Compare what was played since a cycle with the tune.
+
+        Parameters
+        ----------
+        wrong : list of str
+            What is known to have gone wrong already.
+        """
+        samples = self.tune.samples()
+        pieces = [piece for piece in self.played(lab) if piece.cycle >= started]
+        self.heard = heard = listen(samples, self.tune.format, self.tune.rate, pieces)
+        arrived = b"".join(samples[start:end] for start, end in heard.covered)
+        errors = self.player.errors if self.player is not None else 0
+        if heard.missing:
+            wrong.append(f"{heard.missing} bytes of the tune were not heard")
+        if heard.foreign:
+            wrong.append(f"{heard.foreign} bytes were heard that are not the tune's")
+        if heard.repeated and not errors:
+            wrong.append(f"{heard.repeated} bytes were heard twice, and no call had failed")
+        counts = {
+            "bytes": len(arrived),
+            "repeated": heard.repeated,
+            "silent": heard.silent,
+            "passages": len(heard.passages),
+            "errors": errors,
+            "opened": self.player.opened if self.player is not None else 0,
+        }
+        return WorkloadResult(not wrong, hashlib.sha256(arrived).hexdigest(), tuple(wrong), counts)

@@ -1,0 +1,94 @@
+"""Which workload puts an extension to work: the whole of it, and a brief one of the same kind."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nooks_lab import extensions
+from nooks_lab.workloads.network import Network
+from nooks_lab.workloads.play_tune import PlayTune
+from nooks_lab.workloads.tune import Tune
+from nooks_lab.workloads.web_load import WebLoad
+from nooks_lab.workloads.workload import Workload
+
+FULL_MESSAGES, FULL_PINGS = 32, 8
+"""A stream of a megabyte each way."""
+
+
+@dataclass(frozen=True)
+class Factories:
+    """What makes an extension's workload from a seed.
+
+    Attributes
+    ----------
+    full : callable (seed)
+        The workload as the paper has it.
+    brief : callable (seed)
+        A few seconds of it at most, for trials, and for runs with a fault each.
+    """
+
+    full: Callable[[int], Workload]
+    brief: Callable[[int], Workload]
+
+
+BRIEF_TUNE = 0.5
+"""Seconds of a brief tune; the whole one takes a minute."""
+
+
+FULL_REQUESTS, BRIEF_REQUESTS = 1000, 40
+"""Pages of 1 KB, and pages of many sizes."""
+
+
+class NoWorkload(LookupError):  # noqa: N818 - the sentence is for the user
+    """An extension that nothing puts to work; the message lists those that have a workload."""
+
+
+def names() -> list[str]:
+    """Return the names of the extensions that have a workload."""
+    return [name for name in extensions.names() if _factories(name) is not None]
+
+
+def workload(extension: str, seed: int = 0) -> Workload:
+    """Return an extension's workload, the whole of it.
+
+    Parameters
+    ----------
+    seed : int
+        Of its data and sizes.
+
+    Raises
+    ------
+    NoWorkload
+        When it has none.
+    """
+    return _found(extension).full(seed)
+
+
+def brief_workload(extension: str, seed: int = 0) -> Workload:
+    """Return a brief workload; as :func:`workload` otherwise."""
+    return _found(extension).brief(seed)
+
+
+def _found(extension: str) -> Factories:
+    factories = _factories(extension)
+    if factories is None:
+        raise NoWorkload(f"no workload for {extension!r}; there are some for: {', '.join(names())}")
+    return factories
+
+
+def _factories(extension: str) -> Factories | None:
+    if extensions.CLASSES.get(extension) == "network":
+        return Factories(
+            lambda seed: Network(extension, seed, FULL_MESSAGES, FULL_PINGS),
+            lambda seed: Network(extension, seed),
+        )
+    if extensions.CLASSES.get(extension) == "sound":
+        return Factories(
+            lambda seed: PlayTune(extension, Tune(seed=seed)),
+            lambda seed: PlayTune(extension, Tune(BRIEF_TUNE, seed=seed)),
+        )
+    if extension == "khttpd":
+        return Factories(
+            lambda seed: WebLoad(seed, FULL_REQUESTS),
+            lambda seed: WebLoad(seed, BRIEF_REQUESTS, mixed=True),
+        )
+    return None
