@@ -71,7 +71,7 @@ def test_what_is_wrong_on_the_disk_is_seen():
 
 
 def test_twenty_recoveries_in_a_row_leave_nothing_and_the_tree_still_compiles():
-    work = small()
+    work = small(files=2, directories=1, size=900)
     with nl.boot(nooks=True, devices=work.devices, policy=Policy(default=Rule(sync=True))) as lab:
         assert lab.nooks is not None
         work.set_up(lab)

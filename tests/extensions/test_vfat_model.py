@@ -75,12 +75,19 @@ class Run:
         lab.disk.insert(format_volume(*shape))
         self.volume.do(lambda files: files.mount("hda", MOUNT_POINT, "vfat", "iocharset=utf8"))
 
-    def attempt(self, expected: int, body) -> bool:
-        """Do something that should succeed, or fail with one error; a full disk may stop it. True when done."""
+    def attempt(self, expected: int, body, another: int = 0) -> bool:
+        """Do something that should succeed, or fail with one error; a full disk may stop it. True when done.
+
+        Parameters
+        ----------
+        another : int
+            The other error, where two things are wrong.
+        """
         try:
             self.volume.do(body)
         except FileError as error:
-            assert error.errno == expected or (not expected and error.errno == errno.ENOSPC), str(error)
+            full = not expected and error.errno == errno.ENOSPC
+            assert error.errno in ({expected, another} - {0}) or full, str(error)
             return False
         assert not expected, f"errno {expected} was expected"
         return True
@@ -132,7 +139,8 @@ class Run:
 
     def rename(self, old: Path, new: Path) -> None:
         model = self.model
-        expected = model.error_of_parent(old) or model.error_of_parent(new) or (0 if model.has(old) else ENOENT)
+        another = model.error_of_parent(new)
+        expected = model.error_of_parent(old) or another or (0 if model.has(old) else ENOENT)
         source, target = model.key(old), model.key(new)
         if not expected and source != target:
             if target[: len(source)] == source:
@@ -144,7 +152,7 @@ class Run:
             elif model.is_directory(new) and model.below(new):
                 expected = ENOTEMPTY
         before, after = self.where(old), self.where(new)
-        if self.attempt(expected, lambda files: files.rename(before, after)) and source != target:
+        if self.attempt(expected, lambda files: files.rename(before, after), another) and source != target:
             # An existing name is given over as it is.
             name = model.tree.pop(target)[0] if target in model.tree else new[-1]
             moved = {source: (name, model.tree[source][1])} | {each: model.tree[each] for each in model.below(old)}
