@@ -23,6 +23,7 @@ from nooks_lab.workloads.workload import WorkloadResult
 
 MOUNT_POINT, DEVICE, OPTIONS = "/mnt", "hda", "iocharset=utf8"
 TREE, PROGRAM = "linux", "vmlinux"
+TREE_PATH = f"{MOUNT_POINT}/{TREE}"
 
 BUFFER = 10_240
 """Bytes that tar writes at once: a record of 20 blocks."""
@@ -45,7 +46,7 @@ class _SomeTrouble(Exception):  # noqa: N818 - ends one attempt
 
 @dataclass
 class _Tally:
-    """What the processes did and met."""
+    """What the processes did."""
 
     counts: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(
@@ -65,7 +66,6 @@ class _Tally:
             0,
         )
     )
-    met: list[str] = field(default_factory=list)
 
     def add(self, what: str, count: int = 1) -> None:
         self.counts[what] += count
@@ -88,7 +88,9 @@ def source_tree(seed: int, files: int, directories: int, size: int) -> dict[str,
     tree = {path: _text(dice, size // 2, []) for path in headers}
     for number in range(files):
         path = f"drivers/subsystem-{number % directories}/A source file, number {number}.c"
-        tree[path] = _text(dice, dice.randint(size // 2, size * 3 // 2), dice.sample(headers, min(3, len(headers))))
+        tree[path] = _text(
+            dice, dice.randint(size // 2, size * 3 // 2), dice.sample(headers, min(3, len(headers)))
+        )
     tree["Makefile"] = b"all: vmlinux\n"
     return tree
 
@@ -182,7 +184,7 @@ class CompileLocal:
     """
 
     name = "compile-local"
-    devices = ("disk",)
+    devices: tuple[str, ...] = ("disk",)
 
     def __init__(
         self,
@@ -225,19 +227,25 @@ class CompileLocal:
     # The work
 
     def run(self, lab: Lab) -> WorkloadResult:
-        """Unpack, compile, link, and read everything back; see :class:`.Workload`."""
+        """Remove what an earlier run has left, unpack, compile, link, and read everything back; see
+        :class:`.Workload`.
+        """
         tally, found, wrong = _Tally(), dict[str, bytes](), ["nothing was done"]
+        empty = False
         for _ in range(self._attempts):
             tally.add("attempts")
-            trouble = self._process(lab, "make", lambda: self._make(lab.kernel, tally), tally)
+            trouble = "" if empty else self._process(lab, "rm", lambda: _remove(lab.kernel, TREE_PATH), tally)
+            empty = empty or not trouble
             if not trouble:
-                found = {}
+                trouble = self._process(lab, "make", lambda: self._make(lab.kernel, tally), tally)
+            if not trouble:
+                found.clear()
                 trouble = self._process(lab, "sum", lambda: self._sum(lab.kernel, found, tally), tally)
             wrong = [trouble] if trouble else list(self._differences(found))
             if not wrong:
                 break
-            tally.met += wrong[:1]
             self._get_ready(lab, tally)
+        self._process(lab, "sync", lambda: _drop_caches(lab.kernel), _Tally())
         return WorkloadResult(not wrong, digest(found), tuple(wrong), tally.counts)
 
     def _process(self, lab: Lab, name: str, body: Callable[[], None], tally: _Tally) -> str:
@@ -302,20 +310,39 @@ class CompileLocal:
 
     def _sum(self, kernel: Kernel, found: dict[str, bytes], tally: _Tally) -> None:
         """The process that reads everything back, not from memory but from the disk."""
-        kernel.files.sync()
-        kernel.files.shrink_caches()
+        _drop_caches(kernel)
         work = _Work(kernel, tally, 0)
-        for path in work.find(f"{MOUNT_POINT}/{TREE}"):
-            found[path.removeprefix(f"{MOUNT_POINT}/{TREE}/")] = work.read(path)
+        for path in work.find(TREE_PATH):
+            found[path.removeprefix(f"{TREE_PATH}/")] = work.read(path)
         # What is wrong is made again by the next attempt.
         for path, data in found.items():
             if self.expected.get(path) != data:
                 tally.add("redone")
-                kernel.files.unlink(f"{MOUNT_POINT}/{TREE}/{path}")
+                kernel.files.unlink(f"{TREE_PATH}/{path}")
 
 
 def _mount(kernel: Kernel) -> None:
     kernel.files.mount(DEVICE, MOUNT_POINT, "vfat", OPTIONS)
+
+
+def _remove(kernel: Kernel, path: str) -> None:
+    """``rm -rf``."""
+    files = kernel.files
+    if not files.exists(path):
+        return
+    for entry in files.listdir(path):
+        below = f"{path}/{entry.name}"
+        if files.stat(below).is_directory:
+            _remove(kernel, below)
+        else:
+            files.unlink(below)
+    files.rmdir(path)
+
+
+def _drop_caches(kernel: Kernel) -> None:
+    """Write everything to the disk and have nothing in memory: what is read next comes from the disk."""
+    kernel.files.sync()
+    kernel.files.shrink_caches()
 
 
 class _Work:
@@ -376,7 +403,7 @@ class _Work:
     def untar(self, data: bytes) -> None:
         """``tar -x``: make what is in the archive and not yet, or no longer, on the disk."""
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            self._make_directory(f"{MOUNT_POINT}/{TREE}")
+            self._make_directory(TREE_PATH)
             for entry in tar:
                 path = f"{MOUNT_POINT}/{entry.name}"
                 if entry.isdir():
@@ -398,7 +425,7 @@ class _Work:
 
     def compile(self, path: str, known: bytes) -> bytes:
         """``cc -c``: read a source and its headers, compute, write the object by way of a temporary file."""
-        where = f"{MOUNT_POINT}/{TREE}"
+        where = TREE_PATH
         target = f"{where}/{object_of(path)}"
         if self.has(target, known):
             return known
@@ -415,17 +442,17 @@ class _Work:
 
     def link(self, objects: dict[str, bytes], known: bytes) -> None:
         """``ld``: read every object, write the program, give it its name."""
-        target = f"{MOUNT_POINT}/{TREE}/{PROGRAM}"
+        target = f"{TREE_PATH}/{PROGRAM}"
         if self.has(target, known):
             return
-        data = linked({path: self.read(f"{MOUNT_POINT}/{TREE}/{path}") for path in objects})
+        data = linked({path: self.read(f"{TREE_PATH}/{path}") for path in objects})
         self.compute(len(data) // 8)
         self.write(target + ".tmp", data)
         self._files.rename(target + ".tmp", target)
 
     def check_up_to_date(self, sources: list[str]) -> None:
         """``make`` again: it stats everything and finds nothing to do."""
-        where = f"{MOUNT_POINT}/{TREE}"
+        where = TREE_PATH
         program = self._files.stat(f"{where}/{PROGRAM}").mtime
         for path in sources:
             self._tally.add("stats", 2)

@@ -37,7 +37,9 @@ class Volume:
 
     def names(self, directory: str = "") -> list[str]:
         """Return the names in a directory, sorted."""
-        return sorted(each.name for each in self.do(lambda files: files.listdir(f"{MOUNT_POINT}/{directory}")))
+        return sorted(
+            each.name for each in self.do(lambda files: files.listdir(f"{MOUNT_POINT}/{directory}"))
+        )
 
     def forget(self) -> None:
         """Write everything to the disk, and have the kernel forget what it has cached."""

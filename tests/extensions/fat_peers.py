@@ -85,7 +85,9 @@ def tree(image: bytes) -> dict[str, bytes | None]:
         assert done.returncode == 0, done.stderr.decode()
         # mcopy makes a folder of the volume's name around the whole, where there is one.
         found = sorted(target.rglob("*"))
-        return {str(each.relative_to(target)): each.read_bytes() if each.is_file() else None for each in found}
+        return {
+            str(each.relative_to(target)): each.read_bytes() if each.is_file() else None for each in found
+        }
 
 
 def attributes(image: bytes, name: str) -> str:

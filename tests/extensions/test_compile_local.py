@@ -56,18 +56,34 @@ def test_another_seed_is_another_tree():
     assert digest(small(seed=1).expected) != digest(small(seed=2).expected)
 
 
+class Spoiled(CompileLocal):
+    """Somebody edits a file while the tree compiles, and leaves another one."""
+
+    def _make(self, kernel, tally):
+        super()._make(kernel, tally)
+        kernel.files.write_file("/mnt/linux/Makefile", b"all: vmlinuz\n")
+        kernel.files.write_file("/mnt/linux/stray", b"")
+
+
 def test_what_is_wrong_on_the_disk_is_seen():
-    work = small(attempts=1)
+    work = Spoiled(files=2, size=900, volume=format_volume(2 << 20, 12, 1), attempts=1)
     with nl.boot(devices=work.devices) as lab:
         work.set_up(lab)
-        assert work.run(lab).ok
-        path = "/mnt/linux/Makefile"
-        lab.kernel.in_task("vi", lambda: lab.kernel.files.write_file(path, b"all: vmlinuz\n"))
-        lab.kernel.in_task("vi", lambda: lab.kernel.files.write_file("/mnt/linux/stray", b""))
-        # The first attempt mends the one and finds the other.
         result = work.run(lab)
     assert not result.ok
-    assert result.wrong == ("stray is not of this tree",)
+    assert result.wrong == ("Makefile is not what was written", "stray is not of this tree")
+    assert result.digest != digest(work.expected)
+
+
+def test_the_same_work_can_be_done_again():
+    work = small(files=2)
+    with nl.boot(devices=work.devices) as lab:
+        work.set_up(lab)
+        first, second = work.run(lab), work.run(lab)
+        work.unmount(lab)
+        assert fat_peers.fsck(lab.disk.contents()) == ""
+    assert first.ok
+    assert first == second
 
 
 def test_twenty_recoveries_in_a_row_leave_nothing_and_the_tree_still_compiles():
@@ -79,13 +95,15 @@ def test_twenty_recoveries_in_a_row_leave_nothing_and_the_tree_still_compiles():
         assert work.run(lab).ok
         busy = (lab.machine.clock.now - start) // 2
         fault = UndefinedOpcode(lab, "vfat", BUSY)
-        before, runs, sound = None, 0, 0
+        before, runs = None, 0
         while len(lab.nooks.recoveries) < 23:
             runs += 1
             assert runs < 80
             lab.kernel.in_task("umount", lambda: lab.kernel.files.umount("/mnt"))
             lab.disk.insert(work.volume)
-            lab.kernel.in_task("mount", lambda: lab.kernel.files.mount("hda", "/mnt", "vfat", "iocharset=utf8"))
+            lab.kernel.in_task(
+                "mount", lambda: lab.kernel.files.mount("hda", "/mnt", "vfat", "iocharset=utf8")
+            )
             recoveries = len(lab.nooks.recoveries)
             fault.arm(f"compile-local/{runs}", busy)
             result = work.run(lab)
@@ -108,7 +126,7 @@ def quiet_census(lab: nl.Lab) -> census.Census:
     """Count what there is when nothing is mounted and nothing is cached."""
     files = lab.kernel.files
     lab.kernel.in_task("umount", lambda: files.umount("/mnt"))
-    lab.kernel.in_task("sync", lambda: files.shrink_caches())
+    lab.kernel.in_task("sync", files.shrink_caches)
     lab.run(0.1)
     counted = census.take(lab)
     lab.kernel.in_task("mount", lambda: files.mount("hda", "/mnt", "vfat", "iocharset=utf8"))

@@ -24,7 +24,15 @@ SHAPES = {
     "fat32": (36 << 20, 32, 1),
 }
 
-COMPONENTS = ["a", "B.TXT", "A long name of a file.text", "A long name of a FILE.extension", "Über", "x" * 100, "dir.d"]
+COMPONENTS = [
+    "a",
+    "B.TXT",
+    "A long name of a file.text",
+    "A long name of a FILE.extension",
+    "Über",
+    "x" * 100,
+    "dir.d",
+]
 
 Path = tuple[str, ...]
 
@@ -62,7 +70,9 @@ class Model:
 
     def shown(self) -> dict[str, bytes | None]:
         names = {
-            key: "/".join(self.tree[key[: depth + 1]][0] for depth in range(len(key))) for key in self.tree if key
+            key: "/".join(self.tree[key[: depth + 1]][0] for depth in range(len(key)))
+            for key in self.tree
+            if key
         }
         return {names[key]: self.tree[key][1] for key in names}
 
@@ -75,7 +85,7 @@ class Run:
         lab.disk.insert(format_volume(*shape))
         self.volume.do(lambda files: files.mount("hda", MOUNT_POINT, "vfat", "iocharset=utf8"))
 
-    def attempt(self, expected: int, body, another: int = 0) -> bool:
+    def attempt(self, expected: int, body, another: int | None = None) -> bool:
         """Do something that should succeed, or fail with one error; a full disk may stop it. True when done.
 
         Parameters
@@ -83,14 +93,18 @@ class Run:
         another : int
             The other error, where two things are wrong.
         """
+        allowed = {expected, another or expected} if expected else {0, errno.ENOSPC}
+        result = self.error_of(body)
+        assert result in allowed, f"errno {result} is none of {allowed}"
+        return result == 0
+
+    def error_of(self, body) -> int:
+        """Do something; returns the error, 0 for none."""
         try:
             self.volume.do(body)
         except FileError as error:
-            full = not expected and error.errno == errno.ENOSPC
-            assert error.errno in ({expected, another} - {0}) or full, str(error)
-            return False
-        assert not expected, f"errno {expected} was expected"
-        return True
+            return error.errno
+        return 0
 
     def write(self, path: Path, at: int, data: bytes) -> None:
         where, model = self.where(path), self.model
@@ -155,7 +169,9 @@ class Run:
         if self.attempt(expected, lambda files: files.rename(before, after), another) and source != target:
             # An existing name is given over as it is.
             name = model.tree.pop(target)[0] if target in model.tree else new[-1]
-            moved = {source: (name, model.tree[source][1])} | {each: model.tree[each] for each in model.below(old)}
+            moved = {source: (name, model.tree[source][1])} | {
+                each: model.tree[each] for each in model.below(old)
+            }
             for each in moved:
                 del model.tree[each]
             model.tree |= {target + each[len(source) :]: entry for each, entry in moved.items()}

@@ -35,7 +35,21 @@ NAMES = [
     "auxiliary",
 ]
 
-FORBIDDEN = ["a*b", "a?b", "a<b", "a|b", 'a"b', "a:b", "a\\b", "a\x07b", "ends with a space ", "CON", "aux.h", "Lpt1", "nul"]
+FORBIDDEN = [
+    "a*b",
+    "a?b",
+    "a<b",
+    "a|b",
+    'a"b',
+    "a:b",
+    "a\\b",
+    "a\x07b",
+    "ends with a space ",
+    "CON",
+    "aux.h",
+    "Lpt1",
+    "nul",
+]
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["native", "nooks"])
