@@ -164,11 +164,11 @@ class Inodes:
 
     @export(cycles=200)
     def iunique(self, sb: int, max_reserved: int) -> int:
-        """Return a number that no inode of a super block in memory has."""
-        number = max_reserved + 1
-        while self._find(sb, number, 0, 0) is not None:
-            number += 1
-        return number
+        """Return a number that no inode of a super block in memory has; each time another one."""
+        while True:
+            number = self._parts.count("last_ino", 1)
+            if number > max_reserved and self._find(sb, number, 0, 0) is None:
+                return number
 
     @export(cycles=80)
     def insert_inode_hash(self, inode: int) -> None:
