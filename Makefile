@@ -23,7 +23,7 @@ lab: setup ## open the course in JupyterLab
 demo: setup ## the same faulty driver natively and under Nooks, in the terminal
 	$(BIN)/nooks-lab demo
 
-test: lint sandbox ## check style and types, run the tests and the lecture notebooks
+test: lint sandbox peers ## check style and types, run the tests and the lecture notebooks
 	$(BIN)/pytest
 	$(if $(NOTEBOOKS),$(BIN)/pytest --nbval --nbval-current-env $(NOTEBOOKS))
 
@@ -71,3 +71,11 @@ sandbox:
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq bubblewrap; } || \
 	    printf '%s\n' '' '*** NOTICE: bubblewrap is missing and could not be installed (no root, no apt-get or no network).' \
 	    '*** Tests of the grading sandbox cannot use it. Debian and Ubuntu: apt install bubblewrap.' ''
+
+# VFAT is tested against other people's FAT: mkfs.fat and fsck.fat make and check volumes, mtools reads and writes them.
+peers:
+	@PATH="$$PATH:/usr/sbin:/sbin"; { command -v fsck.fat && command -v mkfs.fat && command -v mcopy; } >/dev/null || \
+	    { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq dosfstools mtools; } || \
+	    printf '%s\n' '' '*** NOTICE: dosfstools or mtools is missing and could not be installed (no root, no apt-get or no network).' \
+	    '*** Tests of VFAT fail without them. Debian and Ubuntu: apt install dosfstools mtools.' ''

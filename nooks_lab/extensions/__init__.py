@@ -15,6 +15,7 @@ CLASSES = {
     "3c90x": "network",
     "sb": "sound",
     "es1371": "sound",
+    "vfat": "filesystem",
     "khttpd": "service",
 }
 """The paper's class of each extension (table 3)."""

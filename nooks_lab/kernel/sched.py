@@ -194,7 +194,6 @@ class Scheduler:
         finally:
             if thread.run.dead:
                 self._reap(thread)
-        self._reap_orphans()
 
     def run_until(self, cycle: int) -> None:
         """Run tasks and the idle loop until the clock shows ``cycle``."""

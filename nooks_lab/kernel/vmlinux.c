@@ -86,6 +86,7 @@ unsigned long nr_inodes;
 struct list_head dentry_hashtable[DENTRY_HASH_SIZE];
 struct list_head dentry_unused;
 unsigned long nr_dentry;
+unsigned long last_ino;		/* iunique: the number given out last */
 struct list_head super_blocks;
 struct file_system_type *file_systems;
 struct list_head vfsmntlist;

@@ -426,8 +426,6 @@ class Cpu:
 
     def flush_code(self) -> None:
         """Forget translated code, after Python or a device wrote into it."""
-        # Unicorn may look pages up meanwhile: by the CR3 that was set last, not by that of the last stop.
-        self._write_registers()
         self._uc.ctl_flush_tb()
         ctypes.memset(self.clock.block.table, 0, ctypes.sizeof(self.clock.block.table))
         self.memory.code_frames[:] = bytes(len(self.memory.code_frames))
@@ -453,15 +451,15 @@ class Cpu:
             except BaseException as error:  # noqa: BLE001 - kept for run()
                 self._fail(error)
 
-        self._write_registers()
         hook = self._uc.hook_add(uc_const.UC_HOOK_BLOCK, on_block, begin=start, end=end - 1)
         # A hook is not called from code that was translated before it was there.
         self.flush_code()
         try:
             yield
         finally:
-            # It looks pages up, as flush_code does.
-            self._write_registers()
+            # Taking a hook away makes Unicorn look its code up, and ask our TLB with the CR3 that it knows.
+            if self._changed:
+                self._write_registers()
             self._uc.hook_del(hook)
             self.flush_code()
 

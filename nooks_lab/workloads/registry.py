@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nooks_lab import extensions
+from nooks_lab.workloads.compile_local import CompileLocal
+from nooks_lab.workloads.fat_volume import format_volume
 from nooks_lab.workloads.network import Network
 from nooks_lab.workloads.play_tune import PlayTune
 from nooks_lab.workloads.tune import Tune
@@ -36,6 +38,12 @@ BRIEF_TUNE = 0.5
 
 FULL_REQUESTS, BRIEF_REQUESTS = 1000, 40
 """Pages of 1 KB, and pages of many sizes."""
+
+
+def _brief_compile(seed: int) -> CompileLocal:
+    """Return a tree of some files, in which the driver is nearly all there is to do."""
+    volume = format_volume(2 << 20, 12, 1)
+    return CompileLocal(files=3, directories=2, size=1200, seed=seed, volume=volume, cycles_a_byte=100)
 
 
 class NoWorkload(LookupError):  # noqa: N818 - the sentence is for the user
@@ -91,4 +99,6 @@ def _factories(extension: str) -> Factories | None:
             lambda seed: WebLoad(seed, FULL_REQUESTS),
             lambda seed: WebLoad(seed, BRIEF_REQUESTS, mixed=True),
         )
+    if extension == "vfat":
+        return Factories(lambda seed: CompileLocal(seed=seed), _brief_compile)
     return None
