@@ -62,6 +62,7 @@ CHANGING = frozenset(
         "inode_unused",
         "lru_list",
         "page_hash_table",
+        "ramfs_fs_type",
         "super_blocks",
         "vfsmntlist",
         # What the disk driver is doing, and the text that it last made of a device's number.
