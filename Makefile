@@ -9,7 +9,7 @@ UV     := uv==0.13.9
 NOTEBOOKS = $(wildcard notebooks/*.ipynb)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab demo test notebooks api lint sandbox bench lock clean
+.PHONY: help setup lab demo test notebooks api lint sandbox peers bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
