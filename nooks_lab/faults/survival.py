@@ -29,6 +29,7 @@ MOST_DORMANT = 50
 _TICK = CPU_HZ // 100
 _PATIENCE = 500
 """Ticks that a recovery may take."""
+_REST = 4 * _TICK
 _MOST_SENTENCES = 20
 
 
@@ -200,11 +201,23 @@ class _Survivor:
         warm = self.findings
         self.findings = self._fresh_findings()
         self.findings.problems, self.findings.not_recovered = warm.problems, warm.not_recovered
-        self._settle()
+        # Before both censuses stands a run without a fault: a driver and its domain grow with use.
+        if self._quiet_run() is None:
+            return self.findings
         before, checksums = census.take(self.lab), self._checksums()
         if self._recover(recoveries, progress):
             self._judge(before, checksums)
         return self.findings
+
+    def _quiet_run(self) -> WorkloadResult | None:
+        """Run the workload without a fault; None when the system dies of it."""
+        try:
+            result = self._workload.run(self.lab)
+            self._settle()
+        except FATAL as end:
+            self.findings.problems.append(f"a run without a fault: {type(end).__name__}: {end}")
+            return None
+        return result
 
     def _recover(self, count: int, progress: Callable[[Survival], object]) -> bool:
         """Recover so often; False when the system or the extension is gone for good."""
@@ -249,18 +262,17 @@ class _Survivor:
             findings.by_trigger[recovery.trigger.partition(" at ")[0].partition(":")[0]] += 1
 
     def _settle(self) -> None:
-        """Let a recovery end that is under way."""
+        """Let a recovery end that is under way, and the tasks that have ended be reaped."""
         for _ in range(_PATIENCE):
+            self.lab.kernel.run(_TICK)
             if not self._nooks.recovery.running:
                 break
-            self.lab.kernel.run(_TICK)
+        self.lab.kernel.run(_REST)
 
     def _judge(self, before: census.Census, checksums: dict[str, int]) -> None:
         findings = self.findings
-        try:
-            findings.final = self._workload.run(self.lab)
-        except FATAL as end:
-            findings.problems.append(f"the last run: {type(end).__name__}: {end}")
+        findings.final = self._quiet_run()
+        if findings.final is None:
             return
         findings.intact = findings.final.ok and findings.final.digest == self._first.digest
         findings.left_behind = census.take(self.lab).more_than(before)

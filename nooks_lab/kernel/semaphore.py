@@ -42,12 +42,12 @@ class Semaphores:
                 semaphore.sleepers -= 1
         semaphore.count.counter -= 1
 
-    @export(cycles=30)
+    @export(cycles=30, sleeps=True)
     def down(self, sem: int) -> None:
         """Enter; sleeps uninterruptibly while there is no room."""
         self.enter(self._view(sem), self._sched.sleep_on)
 
-    @export(cycles=30)
+    @export(cycles=30, sleeps=True)
     def down_interruptible(self, sem: int) -> int:
         """Enter, or give up with ``-EINTR`` at a signal."""
         semaphore = self._view(sem)

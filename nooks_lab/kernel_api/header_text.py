@@ -12,7 +12,7 @@ _OF_THEIR_OWN: tuple[Kind, ...] = ("struct", "enum", "inline", "macro")
 _COMMENT = re.compile(r"/\*(.*?)\*/", re.DOTALL)
 _MACRO = re.compile(r"#\s*define\s+(\w+)(\([^)]*\))?[ \t]*(.*)", re.DOTALL)
 _TAGGED = re.compile(r"(?:typedef\s+)?(struct|union|enum)\s*(\w*)\s*\{")
-_NAME = re.compile(r"\(\*\s*(\w+)\)|(\w+)\s*\(")
+_NAME = re.compile(r"\(\*?\s*(\w+)\)\s*\(|(\w+)\s*\((?!\*?\w+\)\s*\()")
 _FORWARD = re.compile(r"(?:struct|union|enum)\s+\w+;")
 
 
@@ -126,8 +126,13 @@ class _Reader:
             code = " ".join(_COMMENT.sub("", whole).split()).removeprefix("extern ").rstrip(";")
             code = re.sub(r"\s*__attribute__\(\(.*\)\)", "", code)
             behind = _joined(_COMMENT.findall(whole))
-            kind: Kind = "function" if code.endswith(")") else "variable"
-            name = _name_of(code) if kind == "function" else code.split("[")[0].split()[-1].lstrip("*")
+            typedef = code.startswith("typedef ")
+            kind: Kind = "function" if code.endswith(")") and not typedef else "variable"
+            if typedef and code.endswith(")"):
+                # Of a function, or of a pointer to one.
+                name = _name_of(re.sub(r"\((\w+)\)(?=\()", r"(*\1)", code))
+            else:
+                name = _name_of(code) if kind == "function" else code.split("[")[0].split()[-1].lstrip("*")
             yield from self._made(kind, name, code, behind)
 
     def _made(self, kind: Kind, name: str, text: str, behind: str = "") -> Iterator[Item]:

@@ -457,6 +457,9 @@ class Cpu:
         try:
             yield
         finally:
+            # Taking a hook away makes Unicorn look its code up, and ask our TLB with the CR3 that it knows.
+            if self._changed:
+                self._write_registers()
             self._uc.hook_del(hook)
             self.flush_code()
 

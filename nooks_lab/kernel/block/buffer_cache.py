@@ -245,7 +245,7 @@ class BufferCache:
         self._parts.count("nr_buffer_pages", -1)
         return True
 
-    @export(cycles=250)
+    @export(cycles=250, sleeps=True)
     def bread(self, dev: int, block: int, size: int) -> int:
         """Return a block with its contents and one more user; 0 when it cannot be read."""
         address = self.getblk(dev, block, size)
@@ -340,7 +340,7 @@ class BufferCache:
             self.refile(buffer)
         self._parts.wake(buffer.b_wait)
 
-    @export(cycles=100, name="__wait_on_buffer")
+    @export(cycles=100, name="__wait_on_buffer", sleeps=True)
     def __wait_on_buffer(self, bh: int) -> None:
         """Sleep until a buffer is unlocked."""
         self.wait_on(self.view(bh))
@@ -365,7 +365,7 @@ class BufferCache:
 
     # I/O
 
-    @export(cycles=100)
+    @export(cycles=100, sleeps=True)
     def ll_rw_block(self, rw: int, nr: int, bhs: int) -> None:
         """Start reading or writing blocks that need it; their addresses lie in an array."""
         buffers = [self.view(self._memory.u32(bhs + 4 * index)) for index in range(nr)]
@@ -440,7 +440,7 @@ class BufferCache:
         for bh in old:
             bh.b_count.counter -= 1
 
-    @export(cycles=300)
+    @export(cycles=300, sleeps=True)
     def fsync_inode_buffers(self, inode: int) -> int:
         """Write an inode's own dirty blocks, and wait."""
         head = self._parts.view("inode", inode).i_dirty_buffers.address

@@ -59,7 +59,7 @@ class FileMap:
         """A directory is not read as a file."""
         return -EISDIR
 
-    @export(cycles=400)
+    @export(cycles=400, sleeps=True)
     def generic_file_read(self, file: int, buf: int, count: int, ppos: int) -> int:
         """Read into user memory; returns how many bytes."""
         inode = self._inode(file)
@@ -85,7 +85,7 @@ class FileMap:
         self._inodes.update_atime(inode.address)
         return done or error
 
-    @export(cycles=500)
+    @export(cycles=500, sleeps=True)
     def generic_file_write(self, file: int, buf: int, count: int, ppos: int) -> int:
         """Write from user memory; returns how many bytes."""
         inode = self._inode(file)

@@ -17,7 +17,7 @@ class KernelFiles:
     def __init__(self, parts: FsParts, files: Files, table: FileTable, threads: KernelThreads) -> None:
         self._parts, self._files, self._table, self._threads = parts, files, table, threads
 
-    @export(cycles=600)
+    @export(cycles=600, sleeps=True)
     def filp_open(self, filename: int, flags: int, mode: int) -> int:
         """Open a file; a small negative number instead of its address says why not (``IS_ERR``)."""
         path = self._parts.memory.string(filename, _LONGEST_PATH).decode("utf-8", "surrogateescape")
@@ -26,13 +26,13 @@ class KernelFiles:
         except FileError as error:
             return -(error.errno or EINVAL)
 
-    @export(cycles=200)
+    @export(cycles=200, sleeps=True)
     def filp_close(self, filp: int, id: int) -> int:
         """Give an open file up."""
         self._table.put(self._table.view(filp))
         return 0
 
-    @export(cycles=200)
+    @export(cycles=200, sleeps=True)
     def kernel_read(self, file: int, offset: int, addr: int, count: int) -> int:
         """Read from a position into the kernel's own memory; returns how many bytes."""
         view = self._table.view(file)

@@ -124,7 +124,7 @@ class Inodes:
             self._parts.list_del_init(inode.address + self._list)
             list_add(self._memory, inode.address + self._list, self._in_use)
 
-    @export(cycles=300)
+    @export(cycles=300, sleeps=True)
     def iget4(self, sb: int, ino: int, find_actor: int, opaque: int) -> int:
         """Return the inode of a number, read in by the filesystem unless it is in memory; 0 without memory."""
         inode = self._find(sb, ino, find_actor, opaque)
@@ -230,7 +230,7 @@ class Inodes:
         for page in self._pages.dirty_pages(mapping):
             self._parts.raw_call(writepage, page.address)
 
-    @export(cycles=150)
+    @export(cycles=150, sleeps=True)
     def write_inode_now(self, inode: int, sync: int) -> None:
         """Write an inode, and wait if asked to."""
         self.write(self.view(inode), sync)

@@ -152,7 +152,7 @@ class PageCache:
         while page.flags & PG_LOCKED:
             self._parts.sleep_on(page.wait)
 
-    @export(cycles=60)
+    @export(cycles=60, sleeps=True)
     def lock_page(self, page: int) -> None:
         """Keep others away from a page; sleeps."""
         self.lock(self.view(page))
@@ -221,7 +221,7 @@ class PageCache:
         self.release(page)
         return error
 
-    @export(cycles=250)
+    @export(cycles=250, sleeps=True)
     def read_cache_page(self, mapping: int, index: int, filler: int, data: int) -> int:
         """Return a page with its contents; ``filler(data, page)`` reads it. An error number when it cannot."""
         return self.read_page(mapping, index, lambda page: self._parts.call(filler, data, page))

@@ -252,7 +252,7 @@ class Supers:
 
     # Writing back
 
-    @export(cycles=60)
+    @export(cycles=60, sleeps=True)
     def lock_super(self, sb: int) -> None:
         """Keep others from a super block."""
         self._parts.semaphores.down(self.view(sb).s_lock.address)
@@ -295,7 +295,7 @@ class Supers:
                 self.write_super(sb)
             self.release_super(sb)
 
-    @export(cycles=300)
+    @export(cycles=300, sleeps=True)
     def fsync_dev(self, dev: int) -> int:
         """Write everything that belongs to a device, and wait."""
         for sb in self._held():
@@ -305,7 +305,7 @@ class Supers:
             self.release_super(sb)
         return self._buffers.sync_buffers(dev)
 
-    @export(cycles=300)
+    @export(cycles=300, sleeps=True)
     def file_fsync(self, file: int, dentry: int, datasync: int) -> int:
         """Write a file's inode and everything else of its filesystem, and wait."""
         inode = self._inodes.view(self._dcache.view(dentry).d_inode)

@@ -135,7 +135,7 @@ class InetStream:
 
         return _errors(body)
 
-    @export(cycles=500)
+    @export(cycles=500, sleeps=True)
     def inet_accept(self, sock: int, newsock: int, flags: int) -> int:
         """Give the next connection to ``newsock``, which has no protocol's end yet."""
 
@@ -151,7 +151,7 @@ class InetStream:
 
         return _errors(body)
 
-    @export(cycles=500)
+    @export(cycles=500, sleeps=True)
     def inet_stream_connect(self, sock: int, uaddr: int, addr_len: int, flags: int) -> int:
         """Connect to a peer, and wait until it has answered."""
 
@@ -192,7 +192,7 @@ class InetStream:
 
         return _errors(body)
 
-    @export(cycles=300)
+    @export(cycles=300, sleeps=True)
     def inet_sendmsg(self, sock: int, msg: int, size: int) -> int:
         """Send a message's data; returns how many bytes of it were taken."""
 
@@ -208,7 +208,7 @@ class InetStream:
 
         return _errors(body)
 
-    @export(cycles=300)
+    @export(cycles=300, sleeps=True)
     def inet_recvmsg(self, sock: int, msg: int, size: int, flags: int) -> int:
         """Receive into a message's buffers; 0 at the end of the stream."""
 

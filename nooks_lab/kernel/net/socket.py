@@ -81,12 +81,12 @@ class KernelSockets:
             self._operation(view, "release", sock)
         self._slab.free(sock)
 
-    @export(cycles=100)
+    @export(cycles=100, sleeps=True)
     def sock_sendmsg(self, sock: int, msg: int, len: int) -> int:
         """Send the data that a message's vector names; returns how many bytes were taken."""
         return self._operation(self._view(sock), "sendmsg", sock, msg, len)
 
-    @export(cycles=100)
+    @export(cycles=100, sleeps=True)
     def sock_recvmsg(self, sock: int, msg: int, len: int, flags: int) -> int:
         """Receive at most ``len`` bytes into a message's vector; 0 at the end of the stream."""
         return self._operation(self._view(sock), "recvmsg", sock, msg, len, flags)
