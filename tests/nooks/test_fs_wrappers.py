@@ -114,12 +114,12 @@ def test_a_bug_is_a_failure_of_the_extension_and_of_nothing_else(bug: str) -> No
         assert process(lab, lambda files: files.listdir("/mnt")) == []
 
 
-def test_get_block_cannot_map_a_block_of_elsewhere() -> None:
+def test_get_block_cannot_map_a_block_of_another_device() -> None:
     text = SOURCE.read_text()
-    assert "bh_result->b_blocknr = block;" in text
-    with mounted(text.replace("bh_result->b_blocknr = block;", "bh_result->b_blocknr = 1 << 20;")) as lab:
-        assert "get_block maps a block to 03:00" in failure(
-            lab, lambda files: files.write_file("/mnt/x", b"x" * 9)
+    assert "bh_result->b_dev = inode->i_dev;" in text
+    with mounted(text.replace("bh_result->b_dev = inode->i_dev;", "bh_result->b_dev = 0x1234;")) as lab:
+        assert failure(lab, lambda files: files.write_file("/mnt/x", b"x" * 9)).startswith(
+            "get_block maps a block to 12:34, block "
         )
 
 
