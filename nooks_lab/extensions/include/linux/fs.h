@@ -9,8 +9,6 @@
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/mount.h>
-#include <linux/msdos_fs_i.h>
-#include <linux/msdos_fs_sb.h>
 #include <linux/sched.h>
 #include <linux/stat.h>
 #include <linux/time.h>
@@ -198,7 +196,6 @@ struct inode {
 	atomic_t i_writecount;
 	__u32 i_generation;
 	union {
-		struct msdos_inode_info msdos_i;
 		void *generic_ip;
 	} u;
 };
@@ -323,7 +320,6 @@ struct super_block {
 	struct block_device *s_bdev;
 	struct list_head s_instances;
 	union {
-		struct msdos_sb_info msdos_sb;
 		void *generic_sbp;
 	} u;
 };
