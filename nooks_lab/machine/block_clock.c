@@ -27,10 +27,11 @@ struct clock_block {
 	u64 instructions;
 	u32 last_address;
 	u32 last_size;
-	u32 intr;			/* the interrupt controller asks for service */
+	u64 intr;			/* the interrupt controller asks for service */
 	int (*stop)(void *engine);
 	int (*read_register)(void *engine, int id, void *value);
 	u32 (*decode)(u32 address, u32 size);
+	u64 unused;			/* keeps every entry within one cache line */
 	struct block_entry table[4096];
 };
 

@@ -26,10 +26,11 @@ class ClockBlock(ctypes.Structure):
         ("instructions", ctypes.c_uint64),
         ("last_address", ctypes.c_uint32),
         ("last_size", ctypes.c_uint32),
-        ("intr", ctypes.c_uint32),
+        ("intr", ctypes.c_uint64),
         ("stop", ctypes.c_void_p),
         ("read_register", ctypes.c_void_p),
         ("decode", DECODE),
+        ("unused", ctypes.c_uint64),
         ("table", _BlockEntry * TABLE_SIZE),
     )
 

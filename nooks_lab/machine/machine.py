@@ -1,6 +1,7 @@
 """The whole PC: made, run, saved, restored, closed."""
 
 import ctypes
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from nooks_lab.machine.interrupts import (
     InterruptController,
 )
 from nooks_lab.machine.linear import LinearMemory
-from nooks_lab.machine.memory import PhysicalMemory
+from nooks_lab.machine.memory import PAGE_SHIFT, PhysicalMemory
 from nooks_lab.machine.paging import PageWalker, Walker
 from nooks_lab.machine.pci import CONFIG_ADDRESS, CONFIG_DATA, PciBus
 from nooks_lab.machine.timer import IntervalTimer
@@ -219,7 +220,7 @@ class Machine:
         own = set(self.clock.parts)
         if len(snapshot.ram) != self.memory.size or set(snapshot.parts) - {"machine"} != own:
             raise ValueError("the snapshot is of a machine with other parts")
-        before = self._code()
+        code_changes = self._has_other_code(snapshot.ram)
         ctypes.memmove(self.memory.address, snapshot.ram, len(snapshot.ram))
         self.cpu.load(snapshot.cpu)
         self.clock.load(snapshot.clock)
@@ -228,12 +229,16 @@ class Machine:
         exceptions_delivered, interrupts_delivered, self.idle_cycles = snapshot.parts["machine"]
         self.exceptions_delivered = dict(exceptions_delivered)
         self.interrupts_delivered = dict(interrupts_delivered)
-        if self._code() != before:
+        if code_changes:
             self.cpu.flush_code()
 
-    def _code(self) -> list[bytes]:
-        frames = self.memory.code_frames
-        return [self.memory.read(frame << 12, 4096) for frame, fetched in enumerate(frames) if fetched]
+    def _has_other_code(self, ram: bytes) -> bool:
+        """Tell whether RAM differs from ``ram`` in a frame that code was fetched from; run by run of frames."""
+        for run in re.finditer(rb"[^\0]+", bytes(self.memory.code_frames)):
+            start, end = run.start() << PAGE_SHIFT, run.end() << PAGE_SHIFT
+            if self.memory.read(start, end - start) != ram[start:end]:
+                return True
+        return False
 
     def close(self) -> None:
         """Give everything back to the host."""
