@@ -285,7 +285,7 @@ def try_(
     policy: PolicyFile = None,
 ) -> None:
     """Compile your own driver, load it, run that device's workload, and say what happened."""
-    from nooks_lab.trial import read_driver, try_driver
+    from nooks_lab.try_driver import read_driver, try_driver
 
     if native and log_only:
         raise typer.BadParameter("--log-only is a mode of Nooks, and --native is without Nooks")

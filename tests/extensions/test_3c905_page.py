@@ -7,7 +7,7 @@ import pytest
 
 from nooks_lab import extensions
 from nooks_lab.machine.devices import c905_registers as reg
-from nooks_lab.trial import try_driver
+from nooks_lab.try_driver import try_driver
 
 PAGE = Path(__file__).parents[2] / "course" / "devices" / "3c905.md"
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")

@@ -8,7 +8,7 @@ import pytest
 from nooks_lab import extensions
 from nooks_lab.machine.devices import pcnet32_descriptors as descriptors
 from nooks_lab.machine.devices import pcnet32_registers as registers
-from nooks_lab.trial import try_driver
+from nooks_lab.try_driver import try_driver
 
 PAGE = Path(__file__).parents[2] / "course" / "devices" / "pcnet32.md"
 _NAMED_BIT = re.compile(r"^\| (\d+) \| ([A-Z][A-Z_0-9]+)\b", re.MULTILINE)

@@ -5,7 +5,7 @@ import pytest
 from nooks_lab import cards, extensions
 from nooks_lab.cards import UnknownCard
 from nooks_lab.toolchain.elf import ObjectFile
-from nooks_lab.trial import Trial, try_driver
+from nooks_lab.try_driver import Trial, try_driver
 from nooks_lab.workloads import registry
 from nooks_lab.workloads.registry import names
 
