@@ -437,7 +437,6 @@ class Supers:
         self._inodes.dispose_unused(sb.address)
         dev, bdev = sb.s_dev, sb.s_bdev
         sb.s_dev = sb.s_bdev = 0
-        self._buffers.invalidate(dev, destroy_dirty=True)
         self._give_back(dev, parts.view("block_device", bdev) if bdev else None)
         sb.s_count -= 1
         self.reap(sb)
