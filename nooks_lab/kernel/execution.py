@@ -31,7 +31,7 @@ GATE_WORK = 250
 
 
 class Hang(Exception):  # noqa: N818 - an event of the guest
-    """The guest does not come back: it loops, or has halted with interrupts off."""
+    """The guest does not come back: it loops, has halted with interrupts off, or sleeps for good."""
 
 
 @dataclass(frozen=True)
