@@ -45,8 +45,8 @@ from nooks_lab.kernel.timers import CYCLES_PER_JIFFY, Timers
 from nooks_lab.kernel.traps import Panic, Traps
 from nooks_lab.kernel.uaccess import UserMemory
 from nooks_lab.kernel.vmalloc import Vmalloc
-from nooks_lab.machine.exceptions import TripleFault
 from nooks_lab.machine.clock import CPU_HZ
+from nooks_lab.machine.exceptions import TripleFault
 from nooks_lab.machine.machine import Machine
 from nooks_lab.toolchain import compiler, elf
 from nooks_lab.toolchain.elf import ObjectFile
