@@ -75,7 +75,8 @@ class Player:
     def _open(self) -> int | None:
         """Return a descriptor of the device, or None when it cannot be opened for long.
 
-        While a driver is recovered there is none, and ``open`` says ENODEV.
+        A driver that has just failed takes no new file (EIO), and until its successor has registered there is no
+        device (ENODEV).
         """
         sched = self.kernel.sched
         for _ in range(PATIENCE):

@@ -23,9 +23,9 @@ def _registers(prototype: str) -> None:
     """A function that registers the kernel's version of a driver's operations; its result is a minor number."""
     function = parse(prototype).name
 
-    def body(nooks: "Nooks", domain: Domain, fops: int, number: int) -> int:
+    def body(nooks: "Nooks", domain: Domain, fops: int, *number: int) -> int:
         table = nooks.fs.table(domain, "file_operations", fops)
-        minor = int(nooks.kernel_function(function)(table, number))
+        minor = int(nooks.kernel_function(function)(table, *number))
         if minor >= 0:
             nooks.tracker.add(domain, "sound device", minor, minor)
         return minor
