@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from nooks_lab.kernel.errno import EIO
+from nooks_lab.kernel.fs.select import POLLERR
 from nooks_lab.machine.memory import PAGE_SIZE
 from nooks_lab.nooks.wrappers.declare import extension_wrapper
 from nooks_lab.nooks.wrappers.fs_calls import Argument, Copied, Handle, PageOf, Version
@@ -355,6 +356,13 @@ def readdir(nooks: "Nooks", file: int, dirent: int, filldir: int) -> int:
         return -EIO
     gate = nooks.interposition.kernel_gates["filldir64"]
     return _file_operation(nooks, file, "readdir", -EIO, _file(file), Handle("readdir buffer", dirent), gate)
+
+
+@extension_wrapper("file_operations.poll", "unsigned int (*)(struct file *, struct poll_table_struct *)")
+def poll(nooks: "Nooks", file: int, wait: int) -> int:
+    """Say what can be done with a file, and on which queues to wait until it can."""
+    table = Handle("poll_table", wait) if wait else 0
+    return _file_operation(nooks, file, "poll", POLLERR, _file(file), table)
 
 
 @extension_wrapper(
