@@ -17,8 +17,7 @@ def result(call: Callable[[], int]) -> int:
     try:
         return call()
     except FileError as error:
-        assert error.errno
-        return -error.errno
+        return -int(error.args[0])
 
 
 class Sound:

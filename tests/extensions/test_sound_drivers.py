@@ -12,8 +12,11 @@ from nooks_lab.faults import census
 from nooks_lab.faults.poisoned_text import tracing
 from nooks_lab.kernel.errno import EAGAIN, EBUSY, EFAULT, EINVAL, ENODEV, ENOENT
 from nooks_lab.kernel.fs.files import O_NONBLOCK, O_RDONLY, O_WRONLY
+from nooks_lab.kernel.fs.select import POLLOUT
 from nooks_lab.kernel.module import ModuleError
+from nooks_lab.kernel.sound.sound_core import DSP16, SOUND_MAJOR
 from nooks_lab.lab import Lab
+from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.devices.dac import SampleFormat
 from nooks_lab.machine.devices.es1371 import Es1371
 from nooks_lab.machine.devices.sb16 import Sb16
@@ -83,6 +86,13 @@ def test_a_device_starts_with_8_khz_8_bits_mono(booted: Booted) -> None:
     assert with_device(booted.lab, look) == (U8, 8_000, 1, U8 | S16_LE)
 
 
+def test_dsp_w_starts_with_16_bits(booted: Booted) -> None:
+    lab = booted.lab
+    if not process(lab, lambda: lab.kernel.files.exists("/dev/dspW")):
+        process(lab, lambda: lab.kernel.files.mknod("/dev/dspW", 0o020666, SOUND_MAJOR, DSP16))
+    assert with_device(lab, lambda sound: sound.ioctl("SNDCTL_DSP_SETFMT", 0), "/dev/dspW") == S16_LE
+
+
 def test_what_it_cannot_do_becomes_what_it_can(booted: Booted) -> None:
     def ask(sound: Sound) -> tuple[int, ...]:
         return (
@@ -112,6 +122,37 @@ def test_the_room_is_what_can_be_written_at_once(booted: Booted) -> None:
     assert refused == -EAGAIN
     assert room + delay == 2048
     assert 0 <= room < 64
+
+
+def test_poll_waits_for_room_of_a_fragment(booted: Booted) -> None:
+    def fill(sound: Sound) -> tuple[list[int], ...]:
+        sound.ioctl("SNDCTL_DSP_SETFRAGMENT", 4 << 16 | 9)
+        sound.ioctl("SNDCTL_DSP_NONBLOCK")
+        wanted = [(sound.fd, POLLOUT)]
+        empty = sound.files.poll(wanted, 0)
+        assert sound.write(b"\x80" * 5000) == 2048
+        full = sound.files.poll(wanted, 0)
+        begun = booted.lab.machine.clock.now
+        waited = sound.files.poll(wanted)
+        # A fragment of 512 bytes at 8,000 a second takes 64 ms.
+        assert 0.05 < (booted.lab.machine.clock.now - begun) / CPU_HZ < 0.08
+        assert sound.write(b"\x80" * 512) >= 512
+        return empty, full, waited
+
+    assert with_device(booted.lab, fill) == ([POLLOUT], [0], [POLLOUT])
+
+
+def test_fragments_can_be_subdivided_once(booted: Booted) -> None:
+    def divide(sound: Sound) -> tuple[int, ...]:
+        return (
+            sound.ioctl("SNDCTL_DSP_GETBLKSIZE"),
+            sound.ioctl("SNDCTL_DSP_SUBDIVIDE", 3),
+            sound.ioctl("SNDCTL_DSP_SUBDIVIDE", 2),
+            sound.ioctl("SNDCTL_DSP_GETBLKSIZE"),
+            sound.ioctl("SNDCTL_DSP_SUBDIVIDE", 4),
+        )
+
+    assert with_device(booted.lab, divide) == (256, -EINVAL, 2, 128, -EINVAL)
 
 
 def test_sync_returns_when_all_is_played(booted: Booted) -> None:

@@ -62,7 +62,7 @@ class Select:
         while True:
             # Whoever wakes the process while it still asks is not missed.
             sched.set_task_state(sched.current.address, TASK_INTERRUPTIBLE)
-            found = []
+            found: list[int] = []
             for fd, events in fds:
                 found.append(self._ask(fd, events, 0 if any(found) else noted))
             noted = 0
