@@ -4,6 +4,7 @@ Descriptors are numbers, as in a C program; a process's files are closed when it
 :class:`.FileError` with Linux's error number.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from nooks_lab.kernel.errno import EBADF, EEXIST, EFAULT, EFBIG, EINVAL, EIO, EISDIR, ENOTDIR, ENOTTY
@@ -190,6 +191,11 @@ class Files(DirectoryCalls, StatCalls, MountCalls):
 
         result = self._with_file(fd, ask)
         return result, after
+
+    def poll(self, fds: Sequence[tuple[int, int]], timeout: int = -1) -> list[int]:
+        """Wait until something can be done with one of some files; see :meth:`.Select.poll`."""
+        self._enter()
+        return self._select.poll(fds, timeout)
 
     def ftruncate(self, fd: int, size: int) -> None:
         """Make an open file this long."""

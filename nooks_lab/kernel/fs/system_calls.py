@@ -14,6 +14,7 @@ from nooks_lab.kernel.fs.inodes import MS_RDONLY, Inodes
 from nooks_lab.kernel.fs.namei import Names, Place
 from nooks_lab.kernel.fs.page_cache import PageCache
 from nooks_lab.kernel.fs.parts import FsParts
+from nooks_lab.kernel.fs.select import Select
 from nooks_lab.kernel.fs.supers import Supers
 from nooks_lab.kernel.fs.user_buffers import UserBuffers
 
@@ -40,13 +41,14 @@ class SystemCalls:
         pages: PageCache,
         buffers: BufferCache,
         attributes: Attributes,
+        select: Select,
         user: UserBuffers,
         keep_flushing: Callable[[], None],
     ) -> None:
         self._parts, self._memory, self._names, self._table = parts, parts.memory, names, table
         self._supers, self._inodes, self._dcache = supers, inodes, dcache
         self._pages, self._buffers, self._attributes = pages, buffers, attributes
-        self._user, self._keep_flushing = user, keep_flushing
+        self._select, self._user, self._keep_flushing = select, user, keep_flushing
 
     def _enter(self) -> None:
         """Begin a system call; here, where the process holds no lock, the two caches of names are kept small."""
