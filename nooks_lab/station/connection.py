@@ -1,6 +1,6 @@
 """One TCP connection of the station's (RFC 793; the numbers are those of RFC 1122 and RFC 5681).
 
-It opens or is opened, sends, acknowledges, puts in order, sends again what is lost, and ends; time is the simulated one.
+It opens or is opened, sends, acknowledges, puts in order, sends again what is lost, and ends, all in simulated time.
 """
 
 from collections.abc import Callable
