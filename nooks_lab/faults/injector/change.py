@@ -27,9 +27,7 @@ class Rewrite:
 
     def applied(self, before: bytes) -> bytes:
         """Return the bytes that replace ``before``."""
-        return bytes(
-            old & keep ^ flip for old, keep, flip in zip(before, self.keep, self.flip, strict=True)
-        )
+        return bytes(old & keep ^ flip for old, keep, flip in zip(before, self.keep, self.flip, strict=True))
 
 
 @dataclass(frozen=True)

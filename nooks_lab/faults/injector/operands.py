@@ -71,7 +71,7 @@ _GROUPS: dict[int, tuple[Operands, ...]] = {
     0xFF: (_WRITTEN, _WRITTEN, _READ, _NONE, _READ, _NONE, _READ, _NONE),
     0x0FBA: (*(_NONE,) * 4, _COMPARED, _COMPUTED, _COMPUTED, _COMPUTED),
 }
-"""The groups that ModRM.reg selects from: 80 add ... cmp, f6 test not neg mul ..., fe inc dec, ff inc dec call jmp push."""
+"""The groups that ModRM.reg selects from: 80 add ... cmp, f6 test not neg mul ..., fe and ff inc dec call jmp push."""
 
 
 def operands(instruction: Instruction) -> Operands:

@@ -8,7 +8,6 @@ from nooks_lab.faults.injector.instruction import Instruction
 from nooks_lab.faults.injector.text import Text
 
 
-
 class Branch(FaultClass):
     """A conditional branch is inverted, or removed; either is as likely.
 

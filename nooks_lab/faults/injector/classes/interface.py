@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from nooks_lab.faults.injector.change import Change, Dice, bit_flipped, other_slot, removed
+from nooks_lab.faults.injector.change import Change, Dice, other_slot, removed
 from nooks_lab.faults.injector.fault_class import FaultClass, Search
 from nooks_lab.faults.injector.instruction import Instruction
 from nooks_lab.faults.injector.text import Text
@@ -23,7 +23,9 @@ class Interface(FaultClass):
     """
 
     name: ClassVar[str] = "interface"
-    summary: ClassVar[str] = "A function gets a wrong parameter: what the register held before, or another parameter."
+    summary: ClassVar[str] = (
+        "A function gets a wrong parameter: what the register held before, or another parameter."
+    )
     search: ClassVar[Search] = "function"
     accepts: ClassVar[float] = 0.75
 

@@ -8,7 +8,6 @@ from nooks_lab.faults.injector.instruction import Instruction
 from nooks_lab.faults.injector.text import Text
 
 
-
 class Nop(FaultClass):
     """An instruction is removed: NOPs stand in its place."""
 

@@ -10,7 +10,9 @@ class StackFlip(DataFault):
     """A bit of the stack that the extension runs on flips; :mod:`nooks_lab.faults.injector.strike` says which."""
 
     name: ClassVar[str] = "stack"
-    summary: ClassVar[str] = "A word of the stack is corrupted: a local variable, a saved register, a return address."
+    summary: ClassVar[str] = (
+        "A word of the stack is corrupted: a local variable, a saved register, a return address."
+    )
 
     def flip(self, dice: Dice) -> BitFlip:
         """Draw moment, place and bit."""

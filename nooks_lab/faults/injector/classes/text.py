@@ -8,7 +8,6 @@ from nooks_lab.faults.injector.instruction import Instruction
 from nooks_lab.faults.injector.text import Text
 
 
-
 class TextBit(FaultClass):
     """One random bit of an instruction is inverted, whatever it belongs to.
 
