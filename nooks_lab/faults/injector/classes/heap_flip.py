@@ -7,7 +7,7 @@ from nooks_lab.faults.injector.fault_class import DataFault
 
 
 class HeapFlip(DataFault):
-    """A bit of an object on the heap that the extension works with flips; :mod:`nooks_lab.faults.injector.strike` says which."""
+    """A bit of a heap object that the extension works with flips; see :mod:`nooks_lab.faults.injector.strike`."""
 
     name: ClassVar[str] = "heap"
     summary: ClassVar[str] = "An object on the heap is corrupted."

@@ -15,7 +15,7 @@ RESTORERS = frozenset(("spin_unlock_irqrestore", "spin_unlock_irq", "restore_fla
 
 
 class InterruptState(FaultClass):
-    """Interrupts are not turned on again: ``sti``, or ``push`` of saved EFLAGS with the ``popf`` behind it, is left out.
+    """Interrupts are not turned on again: ``sti``, or a ``push`` with the ``popf`` behind it, is left out.
 
     That is what ``sti``, ``restore_flags`` and ``spin_unlock_irqrestore`` compile to.  (The Rio injector removed a
     ``push`` and the ``popf`` behind it.)

@@ -7,7 +7,7 @@ from nooks_lab.faults.injector.fault_class import DataFault
 
 
 class StackFlip(DataFault):
-    """A bit of the stack that the extension runs on flips; :mod:`nooks_lab.faults.injector.strike` says which."""
+    """A bit of the stack that the extension runs on flips; which, :mod:`nooks_lab.faults.injector.strike` says."""
 
     name: ClassVar[str] = "stack"
     summary: ClassVar[str] = (
