@@ -8,7 +8,7 @@ writes them into guest memory and says afterwards which of them the CPU has run.
 """
 
 from nooks_lab.faults.injector.catalogue import CLASSES, PAPER_CLASSES, UnknownFaultClass
-from nooks_lab.faults.injector.injection import Injection
+from nooks_lab.faults.injector.injection import Injection, prepare
 from nooks_lab.faults.injector.placement import Placement
 from nooks_lab.faults.injector.plan import NothingQualifies, PlannedFault, choose
 from nooks_lab.faults.injector.record import FaultRecord
@@ -23,4 +23,5 @@ __all__ = [
     "PlannedFault",
     "UnknownFaultClass",
     "choose",
+    "prepare",
 ]

@@ -29,7 +29,8 @@ class _Watched(ctypes.Structure):
 
 
 @functools.cache
-def _on_instruction() -> Any:
+def load_library() -> Any:
+    """Compile ``activation.c`` for this host, or find it in the cache; returns its function."""
     return ctypes.CDLL(str(compile_host_library(SOURCE))).on_instruction
 
 
@@ -52,7 +53,7 @@ class Activation:
         for index in range(size):
             self._watched.place[index] = machine.memory.address + places[index]
             self._watched.code[index] = code[index]
-        self.handle = machine.cpu.watch(address, _on_instruction(), ctypes.byref(self._watched))
+        self.handle = machine.cpu.watch(address, load_library(), ctypes.byref(self._watched))
 
     @property
     def ran(self) -> bool:

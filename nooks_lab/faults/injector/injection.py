@@ -1,20 +1,24 @@
 """Putting chosen faults into a running system, and what is written down about them."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import capstone
 
-from nooks_lab.faults.injector.activation import Activation
+from nooks_lab.faults.injector.activation import Activation, load_library
+from nooks_lab.faults.injector.catalogue import CLASSES
 from nooks_lab.faults.injector.change import BitFlip, Detour, Rewrite
+from nooks_lab.faults.injector.fault_class import FaultClass, sites
 from nooks_lab.faults.injector.plan import PlannedFault
 from nooks_lab.faults.injector.record import FaultRecord
 from nooks_lab.faults.injector.strike import STRIKE_WINDOW, Strike
-from nooks_lab.faults.injector.stub import STUB_SIZE, branch, stub
+from nooks_lab.faults.injector.stub import branch, stub
+from nooks_lab.faults.injector.stub_room import StubRoom
 from nooks_lab.faults.injector.text import text_of
 from nooks_lab.lab import Lab
-from nooks_lab.machine.memory import PAGE_MASK, PAGE_SIZE
-from nooks_lab.toolchain.elf import ElfError
-from nooks_lab.toolchain.lines import locate
+from nooks_lab.machine.memory import PAGE_MASK
+from nooks_lab.toolchain.elf import ElfError, ObjectFile
+from nooks_lab.toolchain.lines import line_table, locate
 
 _disassembler = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_32)
 _disassembler.syntax = capstone.CS_OPT_SYNTAX_ATT
@@ -74,18 +78,15 @@ class Injection:
             raise LookupError(f"no extension {extension!r} is loaded; there are: {there}")
         self._lab, self._module, self._planned, self._window = lab, module, planned, window
         self._done: list[_InText | _InData] = []
-        self._stubs = self._stubs_used = 0
+        self._room = StubRoom(lab.kernel, module)
 
     def inject(self) -> None:
         """Write the faults into the extension's text, and arm those that strike later.
 
-        A detour takes one page from the kernel, which :meth:`withdraw` gives back: a census that is to be compared is
-        taken afterwards.
-
         Raises
         ------
         MemoryError
-            When the kernel has no page for the stubs.
+            When there is no room for the stub of a changed call.
         """
         for number, fault in enumerate(self._planned):
             if isinstance(fault.change, BitFlip):
@@ -115,13 +116,7 @@ class Injection:
 
     def _stub(self, detour: Detour, address: int, before: bytes) -> tuple[int, bytes]:
         """Make the code of a detour; returns where it lies, and the code."""
-        kernel = self._lab.kernel
-        if not self._stubs:
-            self._stubs = kernel.vmalloc.alloc(PAGE_SIZE)
-            if not self._stubs:
-                raise MemoryError("no memory for the stubs of changed calls")
-        at = self._stubs + STUB_SIZE * self._stubs_used
-        self._stubs_used += 1
+        at = self._room.take()
         function = address + _CALL_SIZE + int.from_bytes(before[1:_CALL_SIZE], "little") & 0xFFFFFFFF
         release = self._module.bindings[detour.release] if detour.release else 0
         code = stub(detour, at, function, release)
@@ -145,9 +140,7 @@ class Injection:
         for each in self._done:
             if isinstance(each, _InData):
                 each.strike.withdraw()
-        if self._stubs:
-            self._lab.kernel.vmalloc.free(self._stubs)
-            self._stubs = 0
+        self._room.give_back()
 
     def records(self) -> tuple[FaultRecord, ...]:
         """Return what is to be written down about each fault, and whether it was activated until now."""
@@ -202,6 +195,23 @@ class Injection:
         except ElfError:
             # A user's own object, whose debugging information is damaged, can be tried all the same.
             return ""
+
+
+def prepare(obj: ObjectFile) -> None:
+    """Do once what is needed for every injection into an object, so that copies of this process need not.
+
+    Raises
+    ------
+    ElfError
+        When the object cannot be laid out.
+    """
+    text = text_of(obj)
+    for each in CLASSES.values():
+        if isinstance(each, FaultClass):
+            sites(each, text)
+    with suppress(ElfError):
+        line_table(obj)
+    load_library()
 
 
 def _disassembled(code: bytes, address: int) -> str:
