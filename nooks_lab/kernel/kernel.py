@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nooks_lab.kernel import linker
+from nooks_lab.kernel.double_fault import DoubleFaultTask
 from nooks_lab.kernel.execution import GATE_SIZE, Execution, Hang
 from nooks_lab.kernel.exports import Export, Signature, exports_of
 from nooks_lab.kernel.fs.filesystems import FileSystems
@@ -315,6 +316,29 @@ class Kernel:
         self.machine.timer.program(CYCLES_PER_JIFFY)
         self.machine.cpu.set("eflags", 0x202)
         self.log("Linux version 2.4.18 (Nooks Lab)\n")
+
+    def handle_double_faults(self, met: Callable[[dict[str, int]], None]) -> int:
+        """Give the double fault a task of its own; returns the page that a switch to it writes to.
+
+        Parameters
+        ----------
+        met : callable (registers)
+            Told first; when it returns, the kernel panics.
+
+        Raises
+        ------
+        MemoryError
+            When there is no memory for it.
+        """
+
+        def handle(registers: dict[str, int]) -> None:
+            met(registers)
+            self.traps.panic(f"double fault at {registers['eip']:08x}, esp {registers['esp']:08x}")
+
+        page, stack = self.pages.get_zeroed_page(), self.pages.get_zeroed_page()
+        if not page or not stack:
+            raise MemoryError("no memory for the double fault's task")
+        return DoubleFaultTask(self.machine, self.execution, self.page_table, page, stack, handle).page
 
     def log(self, text: str) -> None:
         """Write a line of the kernel's own into its log."""
