@@ -14,7 +14,7 @@ import pytest
 import nooks_lab as nl
 from nooks_lab.kernel.errno import EBUSY
 from nooks_lab.kernel.fs.files import O_CREAT, O_RDWR, FileError, Files
-from nooks_lab.kernel.kernel import FATAL, Hang, TaskDied, TripleFault
+from nooks_lab.kernel.kernel import FATAL, TaskDied
 from nooks_lab.kernel.page_table import PAGE_OFFSET
 from nooks_lab.lab import Lab
 from nooks_lab.nooks.recovery.policy import Policy, Rule
@@ -198,9 +198,8 @@ def test_wrong_bits_in_its_text(nooks: bool, seed: int) -> None:
             lab.machine.memory.write(place, bytes((code,)))
 
         seen, end = until_the_end(lab, dice, harm)
-        # A nook stops neither an endless loop nor a stack pointer that points nowhere: an exception at ring 0 is
-        # pushed where ESP points.
-        assert end is None or not nooks or isinstance(end, (Hang, TripleFault))
+        # Nobody breaks a deadlock of processes in a nook either.
+        assert end is None or not nooks or "has not ended" in str(end)
         assert end is not None or sum(seen.values()) == STEPS
 
 

@@ -68,7 +68,9 @@ def test_a_change_is_as_long_as_what_it_replaces_and_changes_something(
 
 @pytest.mark.parametrize("name", ["source", "destination", "pointer"])
 @given(data=st.data())
-def test_an_operand_is_replaced_and_the_instruction_stays_what_it_is(name: str, data: st.DataObject) -> None:
+def test_an_operand_is_replaced_and_the_instruction_stays_what_it_is(
+    name: str, data: st.DataObject
+) -> None:
     _, site, before, after, _ = data.draw(change_of(name))
     (old,) = decoded(before)
     new = decoded(after)
