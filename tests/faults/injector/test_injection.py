@@ -17,7 +17,6 @@ from nooks_lab.lab import Lab
 from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.workloads.registry import trial_workload
 
-
 T = TypeVar("T")
 
 LONGEST = 3 * CPU_HZ
