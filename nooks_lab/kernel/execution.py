@@ -36,7 +36,7 @@ WATCHDOG_LIMIT = BUSY_LIMIT // 5 * 4
 
 
 class Hang(Exception):  # noqa: N818 - an event of the guest
-    """The guest does not come back: it loops, or has halted with interrupts off."""
+    """The guest does not come back: it loops, has halted with interrupts off, or sleeps for good."""
 
 
 @dataclass(frozen=True)

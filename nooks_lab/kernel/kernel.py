@@ -45,6 +45,7 @@ from nooks_lab.kernel.timers import CYCLES_PER_JIFFY, Timers
 from nooks_lab.kernel.traps import Panic, Traps
 from nooks_lab.kernel.uaccess import UserMemory
 from nooks_lab.kernel.vmalloc import Vmalloc
+from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.exceptions import TripleFault
 from nooks_lab.machine.machine import Machine
 from nooks_lab.toolchain import compiler, elf
@@ -53,6 +54,9 @@ from nooks_lab.toolchain.header_layouts import read_header_layouts
 from nooks_lab.toolchain.layouts import FunctionType, Layouts
 
 T = TypeVar("T")
+
+PATIENCE = 600 * CPU_HZ
+"""Cycles, ten minutes, that whoever waits for a process gives it."""
 
 LOAD_ADDRESS = 0x00100000
 """Physical address of the kernel image, as in Linux: one megabyte."""
@@ -375,9 +379,11 @@ class Kernel:
         return thread
 
     def wait(self, thread: Thread) -> None:
-        """Run until a process has ended; see :meth:`in_task`."""
+        """Run until a process has ended; see :meth:`in_task`.  One that does not end in ``PATIENCE`` has hung."""
         name = thread.task.comm.decode("latin-1")
-        self.execution.system_call(lambda: self.sched.run(thread))
+        if not self.execution.system_call(lambda: self.sched.run(thread, PATIENCE)):
+            seconds = PATIENCE // CPU_HZ
+            raise Hang(f"process {name} has not ended after {seconds} seconds, and whoever waits for it hangs")
         if thread.killed:
             raise TaskDied(name, thread.exit_code)
 
