@@ -188,18 +188,20 @@ class PlayTune:
         wrong : list of str
             What is known to have gone wrong already.
         """
-        noticed = bool(wrong)
         samples = self.tune.samples()
         pieces = [piece for piece in self.played(lab) if piece.cycle >= started]
         self.heard = heard = listen(samples, self.tune.format, self.tune.rate, pieces)
         arrived = b"".join(samples[start:end] for start, end in heard.covered)
         errors = self.player.errors if self.player is not None else 0
+        unnoticed = []
         if heard.missing:
+            # Silence is noticed by whoever listens.
             wrong.append(f"{heard.missing} bytes of the tune were not heard")
         if heard.foreign:
-            wrong.append(f"{heard.foreign} bytes were heard that are not the tune's")
+            unnoticed.append(f"{heard.foreign} bytes were heard that are not the tune's")
         if heard.repeated and not errors:
-            wrong.append(f"{heard.repeated} bytes were heard twice, and no call had failed")
+            unnoticed.append(f"{heard.repeated} bytes were heard twice, and no call had failed")
+        wrong += unnoticed
         counts = {
             "bytes": len(arrived),
             "repeated": heard.repeated,
@@ -208,5 +210,5 @@ class PlayTune:
             "errors": errors,
             "opened": self.player.opened if self.player is not None else 0,
         }
-        unnoticed = () if noticed or errors else tuple(wrong)
-        return WorkloadResult(not wrong, hashlib.sha256(arrived).hexdigest(), tuple(wrong), counts, unnoticed)
+        digest = hashlib.sha256(arrived).hexdigest()
+        return WorkloadResult(not wrong, digest, tuple(wrong), counts, tuple(unnoticed))
