@@ -402,7 +402,12 @@ def campaign(
 
 
 def _replay(
-    which: str, names: Sequence[str], settings: "Settings", results: Path | None, picture: Path | None, as_json: bool
+    which: str,
+    names: Sequence[str],
+    settings: "Settings",
+    results: Path | None,
+    picture: Path | None,
+    as_json: bool,
 ) -> None:
     """Show one trial, natively and under Nooks."""
     from nooks_lab.campaign.replayed import replay, show
@@ -539,6 +544,7 @@ def _is_users(error: Exception) -> bool:
     from nooks_lab.cards import UnknownCard
     from nooks_lab.demo import DemoError
     from nooks_lab.extensions import UnknownExtension
+    from nooks_lab.faults.injector import NothingQualifies, UnknownFaultClass
     from nooks_lab.faults.text_fault import NoSuchFault
     from nooks_lab.grading.metadata import NotebookError
     from nooks_lab.grading.reference import UnusableReference
@@ -550,9 +556,19 @@ def _is_users(error: Exception) -> bool:
     from nooks_lab.toolchain.elf import ElfError
 
     programs = (CompileError, ElfError, ModuleError, UnknownExtension, UnknownCard, CaptureError, DemoError)
+    injection = (CampaignError, NothingQualifies, UnknownFaultClass)
     return isinstance(
         error,
-        (*programs, CampaignError, NoSuchFault, PolicyError, GeneratorError, NotebookError, UnusableReference, OSError),
+        (
+            *programs,
+            *injection,
+            NoSuchFault,
+            PolicyError,
+            GeneratorError,
+            NotebookError,
+            UnusableReference,
+            OSError,
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from nooks_lab import extensions
 from nooks_lab.campaign.progress import Bar
 from nooks_lab.campaign.request import Request
 from nooks_lab.campaign.run import Campaign
+from nooks_lab.campaign.run_trial import run_trial
 from nooks_lab.campaign.store import Store, open_store
 from nooks_lab.campaign.summary import Summary, campaign_json, summarise
 from nooks_lab.campaign.worker import Broken, Trial
@@ -45,7 +46,7 @@ class Done:
     files: tuple[str, ...]
 
 
-def run_campaign(request: Request, console: Console, trial: Trial | None = None) -> Done:
+def run_campaign(request: Request, console: Console, trial: Trial = run_trial) -> Done:
     """Run what is missing of a campaign, and write what was asked for.
 
     Parameters
@@ -62,10 +63,6 @@ def run_campaign(request: Request, console: Console, trial: Trial | None = None)
     Interrupted
         After Ctrl-C.
     """
-    if trial is None:
-        from nooks_lab.campaign.run_trial import run_trial
-
-        trial = run_trial
     request.check()
     objects = {name: extensions.extension(name).sha256 for name in request.extensions}
     with open_store(request.results, request.settings, objects) as store:
@@ -128,7 +125,11 @@ def _done(request: Request, store: Store, campaign: Campaign) -> Done:
 
 
 def _write(
-    request: Request, store: Store, numbers: dict[str, int], summaries: Sequence[Summary], data: dict[str, Any]
+    request: Request,
+    store: Store,
+    numbers: dict[str, int],
+    summaries: Sequence[Summary],
+    data: dict[str, Any],
 ) -> list[str]:
     files = [f"The trials are in {request.results}."]
     if request.csv is not None or request.parquet is not None:

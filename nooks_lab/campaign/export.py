@@ -83,5 +83,9 @@ def write_summary(data: dict[str, Any], table: Path) -> Path:
 
 def _cells(row: Row, seed: int) -> dict[str, Any]:
     cells = {field.name: getattr(row, field.name) for field in fields(row)}
-    nested = {"faults": [asdict(fault) for fault in row.faults], "wrong": list(row.wrong), "disk": list(row.disk)}
+    nested = {
+        "faults": [asdict(fault) for fault in row.faults],
+        "wrong": list(row.wrong),
+        "disk": list(row.disk),
+    }
     return {"seed": seed} | cells | nested | {"outcome": row.outcome.value}

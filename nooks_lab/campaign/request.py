@@ -10,6 +10,10 @@ from nooks_lab import extensions
 from nooks_lab.campaign import paper
 from nooks_lab.campaign.errors import CampaignError
 from nooks_lab.campaign.settings import Settings
+from nooks_lab.faults.injector.catalogue import PAPER_CLASSES, fault_class
+from nooks_lab.faults.injector.fault_class import DataFault, sites
+from nooks_lab.faults.injector.plan import NothingQualifies
+from nooks_lab.faults.injector.text import text_of
 
 
 @dataclass(frozen=True)
@@ -53,18 +57,33 @@ class Request:
 
         Raises
         ------
+        NothingQualifies
+            When an extension has no instruction for any of the fault classes.
         CampaignError
             When something cannot be written where it is to go, or two wishes contradict each other.
         """
         if self.dask is not None and self.jobs is not None:
             raise CampaignError("--jobs is for processes on this host, and --dask runs the trials elsewhere")
         if self.until_width is not None and not 0 < self.until_width < 1:
-            raise CampaignError(f"an interval's width lies between 0 and 1, and --until-width {self.until_width} does not")
+            raise CampaignError(
+                f"an interval's width lies between 0 and 1, and --until-width {self.until_width} does not"
+            )
+        for name in self.extensions:
+            check_sites(name, self.settings.classes)
         for path in (self.results, self.csv, self.parquet):
             if path is not None:
                 check_writable(path)
         if self.figures is not None and self.figures.exists() and not self.figures.is_dir():
             raise CampaignError(f"{self.figures} is not a folder")
+
+
+def check_sites(extension: str, classes: tuple[str, ...]) -> None:
+    """Raise NothingQualifies when an extension has no instruction for any of the fault classes."""
+    names = classes or PAPER_CLASSES
+    text = text_of(extensions.extension(extension))
+    chosen = [fault_class(name) for name in names]
+    if not any(isinstance(each, DataFault) or sites(each, text) for each in chosen):
+        raise NothingQualifies(f"no instruction of {extension} qualifies for: {', '.join(names)}")
 
 
 def check_writable(path: Path) -> None:

@@ -65,7 +65,9 @@ class Progress:
     @property
     def wanted(self) -> int:
         """Trials in all, native and Nooks each counted; fewer once the rule has ended an extension's."""
-        return 2 * sum(min(self.trials, prefix.stopped_at or self.trials) for prefix in self.prefixes.values())
+        return 2 * sum(
+            min(self.trials, prefix.stopped_at or self.trials) for prefix in self.prefixes.values()
+        )
 
     @property
     def native_crashes(self) -> int:
@@ -163,7 +165,9 @@ class Campaign:
                     break
                 yield batch
 
-    def _hand_out(self, workers: Workers, running: dict[Future[Any], _Handed], waiting: Iterator[Batch]) -> None:
+    def _hand_out(
+        self, workers: Workers, running: dict[Future[Any], _Handed], waiting: Iterator[Batch]
+    ) -> None:
         """Keep every worker busy; but a suspect runs alone."""
         if self._suspects:
             if not running:
@@ -205,4 +209,6 @@ class Campaign:
         progress.run += len(results)
         self._look(progress)
         if len(progress.broken) >= MOST_BROKEN:
-            raise CampaignError(f"{len(progress.broken)} trials have no result; the first: {progress.broken[0]}")
+            raise CampaignError(
+                f"{len(progress.broken)} trials have no result; the first: {progress.broken[0]}"
+            )

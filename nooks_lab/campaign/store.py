@@ -192,7 +192,8 @@ class Store:
     def outcomes(self, extension: str) -> Iterator[tuple[int, bool, Outcome]]:
         """Yield number, whether under Nooks, and outcome, by number."""
         found = self._connection.execute(
-            "SELECT number, nooks, outcome FROM trial WHERE extension = ? ORDER BY number, nooks", (extension,)
+            "SELECT number, nooks, outcome FROM trial WHERE extension = ? ORDER BY number, nooks",
+            (extension,),
         )
         for number, nooks, outcome in found:
             yield number, bool(nooks), Outcome(outcome)
@@ -307,7 +308,9 @@ def _damaged(path: Path, why: str) -> str:
 
 def _connect(path: Path) -> sqlite3.Connection:
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None)
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None
+        )
     except sqlite3.Error as error:
         raise CampaignError(f"{path} cannot be opened: {error}") from error
     return connection
@@ -390,9 +393,7 @@ def _check_settings(path: Path, connection: sqlite3.Connection, settings: Settin
         if kept.get(name) != value
     ]
     if differences:
-        raise CampaignError(
-            f"{path} holds another campaign: {', and '.join(differences)}; name another file"
-        )
+        raise CampaignError(f"{path} holds another campaign: {', and '.join(differences)}; name another file")
 
 
 def _plain(value: Any) -> str:
@@ -417,4 +418,3 @@ def _check_pages(path: Path, connection: sqlite3.Connection) -> None:
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise CampaignError(_damaged(path, str(verdict).splitlines()[-1]))
-

@@ -81,9 +81,7 @@ class Processes:
         return begun
 
     def _start(self) -> Any:
-        return ProcessPoolExecutor(
-            self.jobs, timeout=_IDLE, initializer=be_a_worker, initargs=(os.getpid(),)
-        )
+        return ProcessPoolExecutor(self.jobs, timeout=_IDLE, initializer=be_a_worker, initargs=(os.getpid(),))
 
     def wait(self, futures: Futures) -> "set[Future[Any]]":
         """Wait until one or more have ended, and return those."""

@@ -68,7 +68,10 @@ def _draw(extensions: Sequence[Pair], total: Pair, paper: Pair, what: str) -> Fi
         raise ValueError("there is no extension to draw")
     figure = Figure(figsize=(max(5.5, 3.6 + 1.2 * len(extensions)), 4.8), layout="constrained")
     beside = [paper] if len(extensions) == 1 else [total, paper]
-    names = [f"{whose}\n{pair.native.trials:,} trials" for whose, pair in (("here", total), ("paper's five", paper))]
+    names = [
+        f"{whose}\n{pair.native.trials:,} trials"
+        for whose, pair in (("here", total), ("paper's five", paper))
+    ]
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[len(extensions) + 0.2, len(beside) + 0.2])
     _group(left, extensions, [_title(pair, extensions) for pair in extensions])
     _group(right, beside, names[-len(beside) :])
