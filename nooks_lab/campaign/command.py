@@ -8,7 +8,6 @@ import joblib
 from rich.console import Console
 
 from nooks_lab import extensions
-
 from nooks_lab.campaign.progress import Bar
 from nooks_lab.campaign.request import Request
 from nooks_lab.campaign.run import Campaign

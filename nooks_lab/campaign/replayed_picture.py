@@ -10,7 +10,7 @@ from nooks_lab.campaign.trial import TrialResult
 from nooks_lab.views import trial
 from nooks_lab.views.trial import FaultLine, Side
 
-_DUMP = re.compile(r"\s|$|(CPU|EIP|EFLAGS|e?[a-d]x|esi|ds|Process|Stack|Call Trace|Code|\*pte): ?")
+_DUMP = re.compile(r"\s|$|(CPU|EIP|EFLAGS|eax|esi|ds|Stack|Call Trace|Code): ?|\*pte = |[0-9a-f]{8}$")
 """Lines of an oops that a picture leaves out: registers, stack and code."""
 
 _GOOD = (Outcome.NO_EFFECT, Outcome.RECOVERED)

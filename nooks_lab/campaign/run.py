@@ -85,6 +85,10 @@ class Progress:
         return sum(prefix.eliminated for prefix in self.prefixes.values())
 
 
+def _look_away(progress: Progress) -> None:
+    """Nobody wants to see it."""
+
+
 class Campaign:
     """Trials of some extensions, native and under Nooks.
 
@@ -109,14 +113,14 @@ class Campaign:
         trials: int,
         trial: Trial,
         until_width: float | None = None,
-        look: Callable[[Progress], None] = lambda progress: None,
+        look: Callable[[Progress], None] | None = None,
     ) -> None:
         self._store = store
         self._settings = settings
         self._extensions = extensions
         self._trials = trials
         self._trial = trial
-        self._look = look
+        self._look = look or _look_away
         self._deaths: Counter[TrialSpec] = Counter()
         self._suspects: deque[TrialSpec] = deque()
         prefixes = {name: Prefix(until_width) for name in extensions}

@@ -155,7 +155,8 @@ class Store:
         if known != digest:
             raise CampaignError(
                 f"trial {result.spec.seed}:{result.spec.number} of {name} was run on another object file "
-                f"({digest[:12]}) than the trials in {self.path} ({known[:12]}): a worker has another compiler or version"
+                f"({digest[:12]}) than the trials in {self.path} ({known[:12]}): "
+                "a worker has another compiler or version"
             )
         self._connection.execute("INSERT OR IGNORE INTO extension VALUES (?, ?)", (name, digest))
 
@@ -205,8 +206,10 @@ class Store:
             "FROM trial WHERE extension = ? AND number < ? ORDER BY number, nooks",
             (extension, numbers),
         )
-        for number, nooks, outcome, *middle, leaked in found:
-            yield Outline(number, bool(nooks), Outcome(outcome), *middle, bool(leaked))
+        for number, nooks, outcome, reason, activated, recoveries, cycles, leaked in found:
+            yield Outline(
+                number, bool(nooks), Outcome(outcome), reason, activated, recoveries, cycles, bool(leaked)
+            )
 
     def rows(self, extension: str, numbers: int | None = None) -> Iterator[Row]:
         """Yield an extension's trials by number, native before Nooks.
@@ -250,13 +253,18 @@ class Store:
 
 
 def _row(found: tuple[Any, ...]) -> Row:
-    extension, number, nooks, outcome, *middle, faults, leaked, wrong, disk = found
+    extension, number, nooks, outcome, reason, *counts, faults, leaked, wrong, disk = found
+    activated, recoveries, recovery_cycles, cycles = counts
     return Row(
         extension,
         number,
         bool(nooks),
         Outcome(outcome),
-        *middle,
+        reason,
+        activated,
+        recoveries,
+        recovery_cycles,
+        cycles,
         tuple(FaultRecord(*fault) for fault in json.loads(faults)),
         json.loads(leaked),
         tuple(json.loads(wrong)),

@@ -124,11 +124,11 @@ class DaskCluster:
 
     def __init__(self, address: str) -> None:
         try:
-            from distributed import Client
+            import distributed
         except ImportError as error:
             raise CampaignError("--dask needs Dask: pip install 'nooks-lab[cluster]'") from error
         try:
-            self._client = Client(address, timeout=_LOOK, set_as_default=False)
+            self._client: Any = distributed.Client(address, timeout=_LOOK, set_as_default=False)
         except (OSError, ValueError) as error:
             raise CampaignError(f"no Dask scheduler answers at {address}") from error
         self._address = address

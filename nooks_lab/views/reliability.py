@@ -1,4 +1,4 @@
-"""How often extensions bring the system down, natively and with Nooks: our system's figures 6 and 7 (paper, section 5.2).
+"""How often extensions bring the system down, natively and with Nooks: our figures 6 and 7 (paper, section 5.2).
 
 For each extension two bars, with 95% intervals: the share of trials that ended so.  Beside them, on the same scale, all
 trials together and the paper's total; of single extensions the paper prints no numbers.

@@ -99,7 +99,7 @@ def _draw_faults(axes: Axes, faults: Sequence[FaultLine]) -> None:
             axes.text(
                 x,
                 y,
-                textwrap.shorten(cell, width, placeholder="…") if len(cell) > width else cell,
+                _fitting(cell, width),
                 va="center",
                 color=palette.INK if was_run else palette.FAINT,
                 weight="bold" if was_run and x in (0, _COLUMNS[-1]) else "normal",
@@ -145,3 +145,8 @@ def _draw_side(axes: Axes, x: float, top: float, height: float, side: Side, line
             fontsize=8.5,
             family="monospace",
         )
+
+
+def _fitting(cell: str, width: int) -> str:
+    """Return a cell's end when it is too long: of a path the file, of a name what tells it from others."""
+    return cell if len(cell) <= width else "…" + cell[1 - width :]
