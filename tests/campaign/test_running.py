@@ -21,46 +21,57 @@ def expected(trials, extension="e1000"):
     return [row_of(stand_in.trial(spec)) for spec in missing(SETTINGS, extension, trials, set())]
 
 
-def run(path, trials=48, jobs=2, trial=stand_in.trial, extensions=("e1000",), until_width=None):
-    workers = Processes(jobs)
-    try:
-        with open_store(path, SETTINGS, {}) as store:
-            campaign = Campaign(store, SETTINGS, extensions, trials, trial, until_width)
-            campaign.run(workers)
-            numbers = campaign.numbers()
-            assert campaign.complete == (not campaign.progress.broken)
-            return campaign, {name: list(store.rows(name)) for name in extensions}, numbers
-    finally:
+@pytest.fixture(scope="module")
+def processes():
+    """Workers that several campaigns use, since each takes its time to start."""
+    made = {1: Processes(1), 2: Processes(2)}
+    yield made
+    for workers in made.values():
         workers.close(at_once=False)
 
 
+def run(path, workers, trials=48, trial=stand_in.trial, extensions=("e1000",), until_width=None):
+    with open_store(path, SETTINGS, {}) as store:
+        campaign = Campaign(store, SETTINGS, extensions, trials, trial, until_width)
+        campaign.run(workers)
+        assert campaign.complete == (not campaign.progress.broken)
+        return campaign, {name: list(store.rows(name)) for name in extensions}, campaign.numbers()
+
+
+@pytest.fixture
+def mortal():
+    workers = Processes(2)
+    yield workers
+    workers.close(at_once=True)
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_any_number_of_jobs_gives_the_same_file(tmp_path, jobs):
-    campaign, rows, _ = run(tmp_path / "r.db", jobs=jobs, extensions=("e1000", "sb"))
+def test_any_number_of_jobs_gives_the_same_file(tmp_path, processes, jobs):
+    campaign, rows, _ = run(tmp_path / "r.db", processes[jobs], extensions=("e1000", "sb"))
     assert rows == {name: expected(48, name) for name in ("e1000", "sb")}
     assert campaign.progress.run == campaign.progress.done == campaign.progress.wanted == 4 * 48
 
 
-def test_a_campaign_is_extended_with_what_is_missing(tmp_path):
-    run(tmp_path / "r.db", trials=10)
-    campaign, rows, _ = run(tmp_path / "r.db", trials=33)
+def test_a_campaign_is_extended_with_what_is_missing(tmp_path, processes):
+    run(tmp_path / "r.db", processes[2], trials=10)
+    campaign, rows, _ = run(tmp_path / "r.db", processes[2], trials=33)
     assert rows["e1000"] == expected(33)
     assert campaign.progress.run == 2 * 23
 
 
-def test_a_worker_that_dies_loses_no_trial(tmp_path, monkeypatch):
+def test_a_worker_that_dies_loses_no_trial(tmp_path, monkeypatch, mortal):
     deaths = tmp_path / "deaths"
     monkeypatch.setenv("STAND_IN_DEATHS", str(deaths))
-    campaign, rows, _ = run(tmp_path / "r.db", trial=stand_in.dies_once)
+    campaign, rows, _ = run(tmp_path / "r.db", mortal, trial=stand_in.dies_once)
     assert deaths.read_text() == "died\n"
     assert rows["e1000"] == expected(48)
     assert not campaign.progress.broken
 
 
-def test_a_trial_that_kills_its_worker_again_and_again_has_no_outcome_and_all_others_have(tmp_path, monkeypatch):
+def test_a_trial_that_kills_its_worker_again_and_again_has_no_outcome_and_all_others_have(tmp_path, monkeypatch, mortal):
     deaths = tmp_path / "deaths"
     monkeypatch.setenv("STAND_IN_DEATHS", str(deaths))
-    campaign, rows, _ = run(tmp_path / "r.db", trial=stand_in.dies_always)
+    campaign, rows, _ = run(tmp_path / "r.db", mortal, trial=stand_in.dies_always)
     (broken,) = campaign.progress.broken
     assert str(broken) == "trial 1:5 of e1000 under Nooks: the worker that runs it dies, 2 times of 2"
     assert deaths.read_text().count("died") == 3
@@ -69,8 +80,8 @@ def test_a_trial_that_kills_its_worker_again_and_again_has_no_outcome_and_all_ot
         assert summarise("e1000", store.outlines("e1000", 48)).trials == 47
 
 
-def test_a_host_error_is_no_outcome(tmp_path):
-    campaign, rows, _ = run(tmp_path / "r.db", trial=stand_in.raises)
+def test_a_host_error_is_no_outcome(tmp_path, processes):
+    campaign, rows, _ = run(tmp_path / "r.db", processes[2], trial=stand_in.raises)
     assert {(each.spec.number, each.spec.nooks) for each in campaign.progress.broken} == {(7, False), (7, True)}
     assert "RuntimeError: fails (stand_in.py:" in campaign.progress.broken[0].why
     assert len(rows["e1000"]) == 2 * 47
@@ -80,15 +91,15 @@ def always_raises(spec):
     raise RuntimeError("no host")
 
 
-def test_too_many_host_errors_end_the_campaign(tmp_path):
+def test_too_many_host_errors_end_the_campaign(tmp_path, mortal):
     with pytest.raises(CampaignError, match="trials have no result; the first: trial 1:"):
-        run(tmp_path / "r.db", trial=always_raises)
+        run(tmp_path / "r.db", mortal, trial=always_raises)
 
 
-def test_the_rule_stops_at_the_same_number_with_any_number_of_jobs(tmp_path):
+def test_the_rule_stops_at_the_same_number_with_any_number_of_jobs(tmp_path, processes):
     ends = []
     for jobs in (1, 2):
-        campaign, rows, numbers = run(tmp_path / f"{jobs}.db", trials=5000, jobs=jobs, until_width=0.25)
+        campaign, rows, numbers = run(tmp_path / f"{jobs}.db", processes[jobs], trials=5000, until_width=0.25)
         ends.append(numbers["e1000"])
         assert rows["e1000"][: 2 * numbers["e1000"]] == expected(numbers["e1000"])
         assert len(rows["e1000"]) < 2 * 1000

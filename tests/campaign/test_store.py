@@ -72,7 +72,7 @@ def cut(path):
 
 def scribble(path):
     data = bytearray(path.read_bytes())
-    data[5000:5400] = b"\xee" * 400
+    data[-4096:-3600] = b"\xee" * 496
     path.write_bytes(data)
 
 
