@@ -49,8 +49,7 @@ def be_a_worker(campaign: int) -> None:
             time.sleep(_LOOK)
         os._exit(1)
 
-    if os.getppid() == campaign:
-        threading.Thread(target=watch, name="campaign watch", daemon=True).start()
+    threading.Thread(target=watch, name="campaign watch", daemon=True).start()
 
 
 def run_batch(trial: Trial, batch: Batch) -> list[Report]:

@@ -10,7 +10,6 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-import pytest
 import stand_in
 
 from nooks_lab.campaign.settings import Settings
@@ -53,7 +52,7 @@ def kept(results):
 
 
 def disturb(results, number, at_least):
-    """Send a signal to the campaign once so many trials are kept; return its exit code and its words."""
+    """Send a signal to the campaign once so many trials are kept; return its id, exit code and words."""
     process = start(results)
     end = time.monotonic() + 40
     while process.poll() is None and time.monotonic() < end:
@@ -66,7 +65,7 @@ def disturb(results, number, at_least):
     else:
         process.send_signal(number)
     out, err = process.communicate(timeout=30)
-    return process.returncode, out, err
+    return process.pid, process.returncode, out, err
 
 
 def no_worker_is_left(group):
@@ -97,37 +96,36 @@ def finish(results):
     return said
 
 
-def test_ctrl_c_and_kill_lose_nothing_and_do_nothing_twice(tmp_path):
+def test_ctrl_c_and_kill_at_any_moment_lose_nothing_and_do_nothing_twice(tmp_path):
     results = tmp_path / "r.db"
-    code, out, err = disturb(results, signal.SIGINT, 20)
-    assert code == 130
-    assert out == ""
-    (line,) = err.splitlines()
-    after_first = kept(results)
-    assert line == (
-        f"nooks-lab: interrupted: {after_first} of {2 * TRIALS} trials are in {results}; "
-        "the same command goes on with the others"
-    )
-    code, _, _ = disturb(results, signal.SIGKILL, after_first + 30)
-    assert code == -signal.SIGKILL
-    after_second = kept(results)
-    assert after_second >= after_first + 30
-    said = finish(results)
-    assert said["trials_run"] == 2 * TRIALS - after_second
+    before = 0
+    for number, at_least in ((signal.SIGKILL, 0), (signal.SIGINT, 1), (signal.SIGKILL, 60), (signal.SIGINT, 120)):
+        group, code, out, err = disturb(results, number, max(at_least, before))
+        now = kept(results)
+        assert max(at_least, before) <= now < 2 * TRIALS
+        assert out == ""
+        if number == signal.SIGINT:
+            assert code == 130
+            assert err == (
+                f"nooks-lab: interrupted: {now} of {2 * TRIALS} trials are in {results}; "
+                "the same command goes on with the others\n"
+            )
+        else:
+            assert code == -signal.SIGKILL
+            assert "Traceback" not in err
+        assert no_worker_is_left(group)
+        before = now
+    assert finish(results)["trials_run"] == 2 * TRIALS - before
     check_whole(results)
-    assert finish(results)["trials_run"] == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_before_the_first_trial_is_kept(tmp_path, number):
+def test_ctrl_c_before_there_is_a_worker(tmp_path):
     results = tmp_path / "r.db"
     process = start(results)
     while not results.exists() and process.poll() is None:
-        time.sleep(0.005)
-    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=30)
-    assert process.returncode == (130 if number == signal.SIGINT else -9), err
-    assert "Traceback" not in err
+    assert process.returncode == 130
+    assert err.startswith(f"nooks-lab: interrupted: 0 of {2 * TRIALS} trials are in {results};")
     assert no_worker_is_left(process.pid)
-    finish(results)
-    check_whole(results)

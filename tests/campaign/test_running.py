@@ -39,8 +39,8 @@ def run(path, workers, trials=48, trial=stand_in.trial, extensions=("e1000",), u
 
 
 @pytest.fixture
-def mortal():
-    workers = Processes(2)
+def mortal(request):
+    workers = Processes(getattr(request, "param", 2))
     yield workers
     workers.close(at_once=True)
 
@@ -68,6 +68,7 @@ def test_a_worker_that_dies_loses_no_trial(tmp_path, monkeypatch, mortal):
     assert not campaign.progress.broken
 
 
+@pytest.mark.parametrize("mortal", [1], indirect=True)
 def test_a_trial_that_kills_its_worker_again_and_again_has_no_outcome_and_all_others_have(tmp_path, monkeypatch, mortal):
     deaths = tmp_path / "deaths"
     monkeypatch.setenv("STAND_IN_DEATHS", str(deaths))
