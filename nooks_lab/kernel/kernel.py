@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nooks_lab.kernel import linker
+from nooks_lab.kernel.double_fault import DoubleFaultTask
 from nooks_lab.kernel.execution import GATE_SIZE, Execution, Hang
 from nooks_lab.kernel.exports import Export, Signature, exports_of
 from nooks_lab.kernel.fs.filesystems import FileSystems
@@ -35,7 +36,6 @@ from nooks_lab.kernel.sched import Scheduler, Thread
 from nooks_lab.kernel.semaphore import Semaphores
 from nooks_lab.kernel.slab import SlabAllocator
 from nooks_lab.kernel.softirq import SoftIrqs
-from nooks_lab.kernel.sound.device_file import DeviceFiles
 from nooks_lab.kernel.sound.dma import DmaChannels
 from nooks_lab.kernel.sound.sound_core import SoundCore
 from nooks_lab.kernel.structs import Array, Types
@@ -45,6 +45,7 @@ from nooks_lab.kernel.timers import CYCLES_PER_JIFFY, Timers
 from nooks_lab.kernel.traps import Panic, Traps
 from nooks_lab.kernel.uaccess import UserMemory
 from nooks_lab.kernel.vmalloc import Vmalloc
+from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.exceptions import TripleFault
 from nooks_lab.machine.machine import Machine
 from nooks_lab.toolchain import compiler, elf
@@ -53,6 +54,9 @@ from nooks_lab.toolchain.header_layouts import read_header_layouts
 from nooks_lab.toolchain.layouts import FunctionType, Layouts
 
 T = TypeVar("T")
+
+PATIENCE = 600 * CPU_HZ
+"""Cycles, ten minutes, that whoever waits for a process gives it."""
 
 LOAD_ADDRESS = 0x00100000
 """Physical address of the kernel image, as in Linux: one megabyte."""
@@ -213,10 +217,7 @@ class Kernel:
         )
         self.files = self.fs.files
         self.dma = DmaChannels(types, symbols["dma_chan_busy"])
-        self.sound = SoundCore(types, memory, self.slab, symbols["sound_chains"])
-        self.device_files = DeviceFiles(
-            types, self.slab, self.sound, call, machine.clock.advance, self.sched.current_pid
-        )
+        self.sound = SoundCore(self.fs.parts, self.fs.chrdevs, self.fs.names)
         self.skbs = SocketBuffers(types, memory, self.slab, self.pages)
         self.net = NetDevices(
             types, memory, self.slab, self.skbs, self.timers, self.softirqs, symbols, call, self.log
@@ -306,6 +307,7 @@ class Kernel:
         self.inet.boot(self.exported)
         self.inet_stream.boot(self.exported)
         self.fs.boot(self.exported)
+        self.sound.boot(self.exported)
         self.fs.kupdate.spawn = self._daemon
         self.pages.reclaim = self.fs.reclaim
         self.symbols.add(None, *self.image.text, self.image.exported)
@@ -314,6 +316,29 @@ class Kernel:
         self.machine.timer.program(CYCLES_PER_JIFFY)
         self.machine.cpu.set("eflags", 0x202)
         self.log("Linux version 2.4.18 (Nooks Lab)\n")
+
+    def handle_double_faults(self, met: Callable[[dict[str, int]], None]) -> int:
+        """Give the double fault a task of its own; returns the page that a switch to it writes to.
+
+        Parameters
+        ----------
+        met : callable (registers)
+            Told first; when it returns, the kernel panics.
+
+        Raises
+        ------
+        MemoryError
+            When there is no memory for it.
+        """
+
+        def handle(registers: dict[str, int]) -> None:
+            met(registers)
+            self.traps.panic(f"double fault at {registers['eip']:08x}, esp {registers['esp']:08x}")
+
+        page, stack = self.pages.get_zeroed_page(), self.pages.get_zeroed_page()
+        if not page or not stack:
+            raise MemoryError("no memory for the double fault's task")
+        return DoubleFaultTask(self.machine, self.execution, self.page_table, page, stack, handle).page
 
     def log(self, text: str) -> None:
         """Write a line of the kernel's own into its log."""
@@ -354,9 +379,11 @@ class Kernel:
         return thread
 
     def wait(self, thread: Thread) -> None:
-        """Run until a process has ended; see :meth:`in_task`."""
+        """Run until a process has ended; see :meth:`in_task`.  One that does not end in ``PATIENCE`` has hung."""
         name = thread.task.comm.decode("latin-1")
-        self.execution.system_call(lambda: self.sched.run(thread))
+        if not self.execution.system_call(lambda: self.sched.run(thread, PATIENCE)):
+            seconds = PATIENCE // CPU_HZ
+            raise Hang(f"process {name} has not ended after {seconds} seconds, and whoever waits for it hangs")
         if thread.killed:
             raise TaskDied(name, thread.exit_code)
 

@@ -80,6 +80,8 @@ class Xpc:
         Told when a task has left a failed domain.
     livelock_cycles : int
         See ``LIVELOCK_CYCLES``.
+    inside : Domain or None
+        Whose code the CPU runs; None while it runs the kernel's.  The paper keeps ``current`` in such a variable too.
     """
 
     def __init__(self, kernel: Kernel) -> None:
@@ -87,6 +89,7 @@ class Xpc:
         self._clock = kernel.machine.clock
         self._frames: dict[int, list[Frame]] = {}
         self.entered_from: Domain | None = None
+        self.inside: Domain | None = None
         self.entering: Callable[[Domain], None] = _nothing
         self.at_kernel_call: Callable[[Domain], None] = _nothing
         self.at_return: Callable[[Domain], None] = _nothing
@@ -173,6 +176,7 @@ class Xpc:
         except MemoryError as error:
             raise ExtensionFault(domain, str(error)) from error
         chain.append(Frame(domain, at, self._clock.block.now, thread=thread))
+        self.inside = domain
         self._cpu.load_cr3(domain.directory)
         self._cpu.set("esp", stack.esp)
         try:
@@ -182,6 +186,7 @@ class Xpc:
             if not chain:
                 self._frames.pop(pid, None)
             # The kernel's page table first: what the domain left in CR3 is not to be trusted.
+            self.inside = None
             self._cpu.load_cr3(self._kernel.page_table.directory)
             self._restore_context(at)
             if not nested:
@@ -219,6 +224,7 @@ class Xpc:
         at = self._save_context()
         stack = self._find_stack(domain, pid)
         outer_esp, stack.esp = stack.esp, at
+        self.inside = None
         self._cpu.load_cr3(self._kernel.page_table.directory)
         self._cpu.set("esp", frame.kernel_esp)
         try:
@@ -227,6 +233,7 @@ class Xpc:
             stack.esp = outer_esp
         if domain.failed:
             raise ExtensionFault(domain, f"domain {domain.name} failed beneath this call")
+        self.inside = domain
         self._restore_context(at)
         return result
 
@@ -265,6 +272,7 @@ class Xpc:
         stack = frame.domain.busy_stacks[pid]
         token = (self._cpu.cr3, self._cpu.esp, frame.domain, stack.esp)
         stack.esp = self._cpu.esp
+        self.inside = None
         self._cpu.load_cr3(self._kernel.page_table.directory)
         self._cpu.set("esp", frame.kernel_esp)
         return token
@@ -277,5 +285,6 @@ class Xpc:
         if domain.failed:
             raise ExtensionFault(domain, f"domain {domain.name} failed in an interrupt")
         domain.busy_stacks[self._kernel.sched.current_pid()].esp = outer_esp
+        self.inside = domain
         self._cpu.load_cr3(cr3)
         self._cpu.set("esp", esp)
