@@ -63,20 +63,28 @@ def run_campaign(request: Request, console: Console, trial: Trial = run_trial) -
         After Ctrl-C.
     """
     request.check()
-    objects = {name: extensions.extension(name).sha256 for name in request.extensions}
-    with open_store(request.results, request.settings, objects) as store:
+    try:
+        objects = {name: extensions.extension(name).sha256 for name in request.extensions}
+        with open_store(request.results, request.settings, objects) as store:
+            return _with_store(request, console, trial, store)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted before the first trial") from None
+
+
+def _with_store(request: Request, console: Console, trial: Trial, store: Store) -> Done:
+    names, trials = request.extensions, request.trials
+    try:
         with Bar(console) as bar:
-            campaign = Campaign(
-                store,
-                request.settings,
-                request.extensions,
-                request.trials,
-                trial,
-                request.until_width,
-                bar.show,
-            )
+            campaign = Campaign(store, request.settings, names, trials, trial, request.until_width, bar.show)
             _work(request, campaign)
         return _done(request, store, campaign)
+    except KeyboardInterrupt:
+        # Counted in the file: the signal may have come between keeping trials and counting them.
+        kept = sum(number < trials for name in names for number, _ in store.done(name))
+        raise Interrupted(
+            f"interrupted: {kept:,} of {2 * trials * len(names):,} trials are in {request.results}; "
+            "the same command goes on with the others"
+        ) from None
 
 
 class Interrupted(Exception):  # noqa: N818 - no error, the user wanted it
@@ -92,12 +100,6 @@ def _work(request: Request, campaign: Campaign) -> None:
         workers = _workers(request)
         campaign.run(workers)
         whole = True
-    except KeyboardInterrupt as stop:
-        progress = campaign.progress
-        raise Interrupted(
-            f"interrupted: {min(progress.done, progress.wanted):,} of {progress.wanted:,} trials are in "
-            f"{request.results}; the same command goes on with the others"
-        ) from stop
     finally:
         if workers is not None:
             workers.close(at_once=not whole)

@@ -10,7 +10,13 @@ from nooks_lab import extensions
 from nooks_lab.campaign.outcome import Outcome
 from nooks_lab.campaign.trial import FaultRecord, TrialResult, TrialSpec
 
-NATIVE = (Outcome.CRASH, Outcome.PROCESS_KILLED, Outcome.NO_EFFECT, Outcome.FAILURE, Outcome.SILENT_CORRUPTION)
+NATIVE = (
+    Outcome.CRASH,
+    Outcome.PROCESS_KILLED,
+    Outcome.NO_EFFECT,
+    Outcome.FAILURE,
+    Outcome.SILENT_CORRUPTION,
+)
 NOOKS = (Outcome.RECOVERED, Outcome.RECOVERED, Outcome.NO_EFFECT, Outcome.FAILURE, Outcome.RECOVERY_FAILED)
 
 
@@ -45,7 +51,9 @@ def trial(spec: TrialSpec) -> TrialResult:
 
 def _fault(digest: bytes, index: int) -> FaultRecord:
     offset = digest[4 + index]
-    return FaultRecord("text", offset, 0xC1800000 + offset, "f", "f.c:1", "90", "91", "nop", "xchg", bool(offset & 1))
+    return FaultRecord(
+        "text", offset, 0xC1800000 + offset, "f", "f.c:1", "90", "91", "nop", "xchg", bool(offset & 1)
+    )
 
 
 def slow_trial(spec: TrialSpec) -> TrialResult:

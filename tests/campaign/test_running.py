@@ -69,7 +69,9 @@ def test_a_worker_that_dies_loses_no_trial(tmp_path, monkeypatch, mortal):
 
 
 @pytest.mark.parametrize("mortal", [1], indirect=True)
-def test_a_trial_that_kills_its_worker_again_and_again_has_no_outcome_and_all_others_have(tmp_path, monkeypatch, mortal):
+def test_a_trial_that_kills_its_worker_again_and_again_has_no_outcome_and_all_others_have(
+    tmp_path, monkeypatch, mortal
+):
     deaths = tmp_path / "deaths"
     monkeypatch.setenv("STAND_IN_DEATHS", str(deaths))
     campaign, rows, _ = run(tmp_path / "r.db", mortal, trial=stand_in.dies_always)
@@ -83,7 +85,10 @@ def test_a_trial_that_kills_its_worker_again_and_again_has_no_outcome_and_all_ot
 
 def test_a_host_error_is_no_outcome(tmp_path, processes):
     campaign, rows, _ = run(tmp_path / "r.db", processes[2], trial=stand_in.raises)
-    assert {(each.spec.number, each.spec.nooks) for each in campaign.progress.broken} == {(7, False), (7, True)}
+    assert {(each.spec.number, each.spec.nooks) for each in campaign.progress.broken} == {
+        (7, False),
+        (7, True),
+    }
     assert "RuntimeError: fails (stand_in.py:" in campaign.progress.broken[0].why
     assert len(rows["e1000"]) == 2 * 47
 

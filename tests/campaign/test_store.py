@@ -30,7 +30,9 @@ def fill(path, numbers=4):
 def test_a_row_comes_back_as_it_was(tmp_path):
     fill(tmp_path / "r.db")
     with open_store(tmp_path / "r.db", SETTINGS, OBJECTS) as store:
-        assert list(store.rows("e1000")) == [row_of(result(n, side)) for n in range(4) for side in (False, True)]
+        assert list(store.rows("e1000")) == [
+            row_of(result(n, side)) for n in range(4) for side in (False, True)
+        ]
         assert store.done("e1000") == {(n, side) for n in range(4) for side in (False, True)}
         assert store.row("e1000", 2, True) == row_of(result(2, True))
         assert store.row("e1000", 9, True) is None
@@ -126,7 +128,10 @@ def test_a_file_that_cannot_be_used_is_told_in_a_sentence_and_left_alone(tmp_pat
         (Settings(seed=3, faults=1), "its number of faults is 5, not 1"),
         (Settings(seed=3, classes=("branch",)), "its list of fault classes is empty, not branch"),
         (Settings(seed=3, placement="as-released"), "its placement is uniform, not as-released"),
-        (Settings(seed=3, nanny=True, sync=False), "its nanny is off, not on, and its sync before release is on, not off"),
+        (
+            Settings(seed=3, nanny=True, sync=False),
+            "its nanny is off, not on, and its sync before release is on, not off",
+        ),
     ],
 )
 def test_another_campaigns_file_is_told_by_what_differs(tmp_path, other, told):
@@ -143,7 +148,10 @@ def test_a_file_of_another_object_is_refused(tmp_path):
 
 def test_one_file_takes_one_campaign_at_a_time(tmp_path):
     path = tmp_path / "r.db"
-    with open_store(path, SETTINGS, OBJECTS), pytest.raises(CampaignError, match="in use by another campaign"):
+    with (
+        open_store(path, SETTINGS, OBJECTS),
+        pytest.raises(CampaignError, match="in use by another campaign"),
+    ):
         open_store(path, SETTINGS, OBJECTS)
     open_store(path, SETTINGS, OBJECTS).close()
 
