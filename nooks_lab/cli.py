@@ -328,7 +328,7 @@ def campaign(
     ] = None,
     trials: Annotated[int, typer.Option(min=1, help="Of each extension, natively and under Nooks.")] = 400,
     faults: Annotated[int, typer.Option(min=1, help="Faults in a trial.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Which faults.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=(1 << 32) - 1, help="Which faults.")] = 1,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes; as many as there are processors by default.")
     ] = None,

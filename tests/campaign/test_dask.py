@@ -63,7 +63,7 @@ def test_a_killed_worker_loses_no_trial(tmp_path, cluster):
 
 def test_no_scheduler_is_told(monkeypatch):
     monkeypatch.setattr("nooks_lab.campaign.workers._LOOK", 0.5)
-    with pytest.raises(CampaignError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
+    with pytest.raises(CampaignError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         DaskCluster("tcp://127.0.0.1:9")
 
 

@@ -105,7 +105,7 @@ def test_too_many_host_errors_end_the_campaign(tmp_path, mortal):
 def test_the_rule_stops_at_the_same_number_with_any_number_of_jobs(tmp_path, processes):
     ends = []
     for jobs in (1, 2):
-        campaign, rows, numbers = run(tmp_path / f"{jobs}.db", processes[jobs], trials=5000, until_width=0.25)
+        _, rows, numbers = run(tmp_path / f"{jobs}.db", processes[jobs], trials=5000, until_width=0.25)
         ends.append(numbers["e1000"])
         assert rows["e1000"][: 2 * numbers["e1000"]] == expected(numbers["e1000"])
         assert len(rows["e1000"]) < 2 * 1000

@@ -44,7 +44,7 @@ def test_a_trial_is_never_there_twice_and_its_whole_batch_is_refused(tmp_path):
     fill(path)
     with open_store(path, SETTINGS, OBJECTS) as store:
         store.begin_run(1)
-        with pytest.raises(CampaignError, match="trial 2 of e1000 natively is in .*r.db already"):
+        with pytest.raises(CampaignError, match=r"trial 2 of e1000 natively is in .*r\.db already"):
             store.append([result(8), result(2)])
     with open_store(path, SETTINGS, OBJECTS) as store:
         assert (8, False) not in store.done("e1000")
