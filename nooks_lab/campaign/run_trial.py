@@ -1,27 +1,31 @@
 """Runs one trial: a copy of a booted machine, faults, the workload, and a look at what has become of it."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from typing import TypeVar
 
 from nooks_lab.campaign.child import can_fork, in_child
+from nooks_lab.campaign.files import judge_files
 from nooks_lab.campaign.outcome import Observation, judge
 from nooks_lab.campaign.system import SystemKey, TrialSystem, boot_system, settle
 from nooks_lab.campaign.trial import TrialResult, TrialSpec
 from nooks_lab.faults import census
 from nooks_lab.faults.injector import PAPER_CLASSES, Injection, choose
-from nooks_lab.kernel.kernel import FATAL, Hang, Panic, TripleFault
+from nooks_lab.kernel.fs.file_error import FileError
+from nooks_lab.kernel.kernel import FATAL, Hang, Panic, TaskDied, TripleFault
+from nooks_lab.kernel.sched import ForkFailed
 from nooks_lab.lab import Lab
 from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.nooks.recovery.record import Recovery
 from nooks_lab.workloads.workload import WorkloadResult
 
-TRIAL_SECONDS = 20
+TRIAL_SECONDS = 10
 """Simulated seconds that a workload gets; without a fault it takes less than one."""
 
-SYSTEMS = 4
-"""Booted systems that a process keeps: an extension's two, with and without Nooks, and two of another."""
+SYSTEMS = 2
+"""Booted systems that a process keeps: an extension's two, with and without Nooks."""
 
 T = TypeVar("T")
 
@@ -55,10 +59,17 @@ def run_trial(spec: TrialSpec, fork: bool | None = None) -> TrialResult:
         return _try(system, spec)
 
 
-@lru_cache(maxsize=SYSTEMS)
+_kept: OrderedDict[SystemKey, TrialSystem] = OrderedDict()
+
+
 def kept_system(key: SystemKey) -> TrialSystem:
-    """Return a booted system that this process keeps, for its children only."""
-    return boot_system(key)
+    """Return a booted system that this process keeps, for its children only; the one used least recently goes."""
+    if key not in _kept:
+        while len(_kept) >= SYSTEMS:
+            _kept.popitem(last=False)[1].lab.close()
+        _kept[key] = boot_system(key)
+    _kept.move_to_end(key)
+    return _kept[key]
 
 
 @dataclass
@@ -94,6 +105,8 @@ class _Trial:
             self.end = f"{_WORDS[type(end)]}: {end}"
         except OutOfTime:
             self.stuck = True
+        except ForkFailed as short:
+            self.wrong.append(str(short))
         return None
 
     @property
@@ -129,6 +142,7 @@ def _try(system: TrialSystem, spec: TrialSpec) -> TrialResult:
         damaged = _damaged(system)
         if trial.recoveries and serves:
             leaked = {kind: n for kind, n in census.take(lab).more_than(system.objects).items() if n > 0}
+    disk = _disk(trial) if not trial.end else ()
     result = trial.result
     seen = Observation(
         trial.end,
@@ -141,6 +155,7 @@ def _try(system: TrialSystem, spec: TrialSpec) -> TrialResult:
         trial.stuck,
         (*(result.wrong if result is not None else ()), *trial.wrong),
         result.unnoticed if result is not None else (),
+        disk,
     )
     outcome, reason = judge(seen)
     return TrialResult(
@@ -183,6 +198,17 @@ def _nanny(trial: _Trial) -> None:
 def _damaged(system: TrialSystem) -> tuple[str, ...]:
     now = system.fingerprint()
     return tuple(part for part, checksum in system.checksums.items() if now[part] != checksum)
+
+
+def _disk(trial: _Trial) -> tuple[str, ...]:
+    """Judge the disk of a system that lives: after an orderly unmounting where that succeeds, as it is otherwise."""
+    work, before = trial.system.workload, (trial.end, trial.stuck)
+    try:
+        found = trial.within(lambda: judge_files(work, trial.lab, unmount=True)) if not trial.stuck else None
+    except (FileError, TaskDied):
+        found = None
+    trial.end, trial.stuck = before
+    return judge_files(work, trial.lab, unmount=False) if found is None else found
 
 
 def _failure(recovery: Recovery) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import nooks_lab as nl
+from nooks_lab.campaign.files import have_files
 from nooks_lab.campaign.trial import TrialSpec
 from nooks_lab.faults import census, idle_extension, injector
 from nooks_lab.faults.checksums import kernel_checksums
@@ -52,7 +53,7 @@ class TrialSystem:
     cycles : int
         How long that takes, in simulated cycles.
     objects : Census
-        What the kernel holds afterwards.
+        What the kernel holds when all that a run has begun is over.
     checksums : dict
         Of what no failure of the extension may change.
     idle : Module
@@ -103,7 +104,9 @@ def boot_system(key: SystemKey) -> TrialSystem:
             raise BrokenSystem(f"{workload.name} comes out differently the second time")
         cycles = lab.machine.clock.now - begun
         workload.rest(lab)
-        system = TrialSystem(lab, workload, again, cycles, census.take(lab), idle)
+        objects = census.take(lab)
+        have_files(workload, lab)
+        system = TrialSystem(lab, workload, again, cycles, objects, idle)
         system.checksums = system.fingerprint()
     except BaseException:
         lab.close()

@@ -33,6 +33,10 @@ class TaskKilled(Exception):  # noqa: N818 - an event of the guest
         self.code = code
 
 
+class ForkFailed(MemoryError):  # noqa: N818 - an event of the guest
+    """``fork`` returns -ENOMEM: there is no memory for a process."""
+
+
 def _nothing(_task: Any) -> None:
     """Such a task has nothing to give up."""
 
@@ -142,12 +146,12 @@ class Scheduler:
 
         Raises
         ------
-        MemoryError
+        ForkFailed
             When no kernel stack can be allocated.
         """
         stack = self._pages.alloc(_STACK_ORDER)
         if not stack:
-            raise MemoryError(f"no memory for the kernel stack of task {name}")
+            raise ForkFailed(f"no memory for the kernel stack of task {name}")
         self._memory.fill(stack, THREAD_SIZE, 0)
         task = self._types.view("task_struct", stack)
         pid = self._memory.u32(self._last_pid) + 1

@@ -209,6 +209,7 @@ class CompileLocal:
         self._archive = archive(tree)
         self.expected = products(tree)
         self.written = WrittenFiles()
+        self.mount_point = MOUNT_POINT
         self._unpacked = False
 
     # Set-up

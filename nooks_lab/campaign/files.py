@@ -1,0 +1,51 @@
+"""Files on a disk: what a trial has made of them (paper, section 5.2.3)."""
+
+from typing import Protocol, runtime_checkable
+
+from nooks_lab.faults.volume_judge import judge_disk
+from nooks_lab.lab import Lab
+from nooks_lab.workloads.workload import Workload
+from nooks_lab.workloads.written_files import WrittenFiles
+
+
+@runtime_checkable
+class KeepsFiles(Protocol):
+    """A workload that writes files, and keeps an account of them.
+
+    Attributes
+    ----------
+    written : WrittenFiles
+    mount_point : str
+    """
+
+    written: WrittenFiles
+    mount_point: str
+
+    def unpack(self, lab: Lab) -> None:
+        """Make files, so that there is something to lose."""
+
+
+def have_files(workload: Workload, lab: Lab) -> None:
+    """Let a workload that keeps files make some."""
+    if isinstance(workload, KeepsFiles):
+        workload.unpack(lab)
+
+
+def judge_files(workload: Workload, lab: Lab, *, unmount: bool) -> tuple[str, ...]:
+    """Return what is wrong on the disk, a sentence each; nothing for a workload without files.
+
+    Parameters
+    ----------
+    unmount : bool
+        Whether the volume is unmounted in good order before; otherwise it is taken as after a power failure.
+
+    Raises
+    ------
+    FatToolMissingError
+        When dosfstools or mtools is not installed.
+    Panic, Hang, TripleFault, FileError, TaskDied
+        When the volume cannot be unmounted.
+    """
+    if not isinstance(workload, KeepsFiles):
+        return ()
+    return judge_disk(lab, workload.written, workload.mount_point if unmount else None).sentences()
