@@ -60,7 +60,7 @@ $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot make a virtual environment:\
 	 install the package python3-venv of your system." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	@echo 'Installing the packages of requirements.lock; the first time this is some minutes and 1.2 GB.'
+	@echo 'Installing the packages of requirements.lock; the first time this is some minutes and 1.4 GB.'
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@

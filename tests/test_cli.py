@@ -13,6 +13,7 @@ from nooks_lab.cli import main
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = (
+    "campaign",
     "lab",
     "demo",
     "doctor",
