@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterator
 
-import ethtool
+from nooks_lab.faults.bugs import ethtool
 import pytest
 from nic_traffic import DEVICE, NETMASK, OURS, PEER, Traffic, frame
 

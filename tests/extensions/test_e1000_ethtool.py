@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import armed_driver
-import ethtool
+from nooks_lab.faults.bugs import ethtool
 import pytest
 
 import nooks_lab as nl

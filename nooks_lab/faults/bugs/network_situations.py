@@ -1,0 +1,192 @@
+"""What brings the network drivers' bugs out."""
+
+from nooks_lab.cards import MAC
+from nooks_lab.faults.armed_e1000 import DEVICE, PEER, numbered_frame
+from nooks_lab.faults.bugs import ethtool
+from nooks_lab.faults.bugs.memory_shortage import memory_in_small_pieces, no_memory, others_memory
+from nooks_lab.faults.bugs.scene import Scene
+from nooks_lab.faults.bugs.services import NetworkService
+from nooks_lab.machine.ethernet import pad
+
+LARGE_MTU = 7000
+"""Its receive buffers of 8 KB take four pages in a row."""
+TOO_LONG = 16_200
+"""Bytes of a frame that the e1000 cannot send."""
+SEVERAL_BUFFERS = 3000
+"""Bytes of a frame that the pcnet32's buffers are too small for."""
+
+_COMMAND, _MASTER, _IO = 4, 4, 1
+_EXPERIMENTAL = b"\x88\xb5"
+
+
+def frame(number: int, size: int = 300) -> bytes:
+    """Return a frame for the station, with contents of its own."""
+    return (PEER + MAC + _EXPERIMENTAL + number.to_bytes(4, "big")).ljust(size, bytes([number & 0xFF | 1]))
+
+
+def queue(scene: Scene, data: bytes) -> int:
+    """Give a frame to the driver, in this process."""
+    kernel = scene.lab.kernel
+    device = kernel.net.by_name(DEVICE)
+    if device is None:
+        return -1
+    skb = kernel.skbs.make(data)
+    kernel.skbs.view(skb).dev = device.address
+    return kernel.net.queue_xmit(skb)
+
+
+def exchange(scene: Scene, frames: int, burst: int) -> None:
+    """Send frames, so many at a time, and look at what arrives at the other end of the wire."""
+    received = scene.lab.peer.received
+    received.clear()
+    sent = [frame(number) for number in range(frames)]
+    for at in range(0, frames, burst):
+
+        def program(batch: list[bytes] = sent[at : at + burst]) -> None:
+            for data in batch:
+                queue(scene, data)
+
+        scene.process("sendto", program)
+        scene.lab.run(0.02)
+    arrived = [data for _, data in received]
+    foreign = [data for data in arrived if data not in sent and data[12:14] == _EXPERIMENTAL]
+    foreign += [data for data in arrived if data[6:12] != MAC]
+    missing = [data for data in sent if pad(data) not in arrived]
+    if foreign:
+        scene.wrong.append(f"{len(foreign)} of {frames} frames went out with other contents")
+    elif missing:
+        scene.failed.append(f"{len(missing)} of {frames} frames did not go out")
+
+
+def set_mtu(scene: Scene, mtu: int) -> None:
+    """Change the MTU."""
+    kernel = scene.lab.kernel
+    device = kernel.net.by_name(DEVICE)
+    scene.process("ifconfig", lambda: kernel.execution.call(device.change_mtu, device.address, mtu))
+
+
+def close(scene: Scene) -> None:
+    """Take the interface down."""
+    assert isinstance(scene.service, NetworkService)
+    scene.service.close(scene)
+
+
+def open_(scene: Scene) -> None:
+    """Bring the interface up; it may not come."""
+    scene.attempt(lambda: scene.lab.kernel.ifconfig_up(DEVICE))
+
+
+def reload(scene: Scene) -> None:
+    """Unload the driver and load it again."""
+    scene.unload()
+    scene.load()
+
+
+def reload_later(scene: Scene) -> None:
+    """Unload the driver, and load it again when its timers have had their time."""
+    scene.unload()
+    scene.lab.run(2.5)
+    scene.load()
+
+
+def receive_when_memory_is_in_pieces(scene: Scene) -> None:
+    """Have large receive buffers refilled when there are none to be had."""
+    set_mtu(scene, LARGE_MTU)
+    scene.lab.run(0.1)
+    with memory_in_small_pieces(scene.lab.kernel):
+        scene.lab.peer.send(numbered_frame(PEER))
+        scene.lab.run(0.1)
+
+
+def transmit_too_long(scene: Scene) -> None:
+    """Send a frame that is too long for the device."""
+    scene.process("sendto", lambda: queue(scene, bytes(TOO_LONG)))
+    scene.lab.run(0.1)
+
+
+def open_when_memory_is_in_pieces(scene: Scene) -> None:
+    """Bring the interface up when memory is in small pieces."""
+    close(scene)
+    with memory_in_small_pieces(scene.lab.kernel):
+        open_(scene)
+
+
+def open_with_large_mtu_when_memory_is_in_pieces(scene: Scene) -> None:
+    """The same, with large receive buffers."""
+    close(scene)
+    set_mtu(scene, LARGE_MTU)
+    open_when_memory_is_in_pieces(scene)
+
+
+def get_eeprom_twice(scene: Scene) -> None:
+    """Ask for the EEPROM twice, so that the second time memory is used again."""
+    scene.attempt(lambda: ethtool.get_eeprom(scene.lab))
+    scene.attempt(lambda: ethtool.get_eeprom(scene.lab))
+
+
+def get_eeprom_from_far_behind(scene: Scene) -> None:
+    """Ask for bytes from 4 KiB before the EEPROM on; the sum of offset and length is small."""
+    size = 4096 + 64
+    answer = scene.attempt(lambda: ethtool.get_eeprom(scene.lab, (1 << 32) - 4096, size))
+    if answer is not None and answer[0] == 0:
+        scene.wrong.append(f"{size:,} bytes of the kernel's memory went to a process that may not read it")
+
+
+def transmit_in_bursts(scene: Scene) -> None:
+    """Send frames in bursts, more than any ring has room for."""
+    exchange(scene, 96, 12)
+
+
+def hang_the_transmitter(scene: Scene) -> None:
+    """Keep the device from the bus until the kernel's watchdog has it reset."""
+    lab = scene.lab
+    pci, slot = lab.machine.pci, lab.nic.function.device
+    command = pci.config_read(slot, _COMMAND, 2)
+    pci.config_write(slot, _COMMAND, 2, command & ~_MASTER)
+    try:
+        scene.process("sendto", lambda: [queue(scene, frame(number)) for number in range(100)])
+        lab.run(8)
+    finally:
+        pci.config_write(slot, _COMMAND, 2, command)
+    lab.run(8)
+
+
+def ask_for_no_phy(scene: Scene) -> None:
+    """Ask for a register of a PHY that there is not."""
+    scene.attempt(lambda: ethtool.get_phy_register(scene.lab, 99, 1))
+
+
+def receive_without_memory(scene: Scene) -> None:
+    """Have a short frame arrive when there is no memory."""
+    with no_memory(scene.lab.kernel):
+        scene.lab.peer.send(numbered_frame(PEER))
+        scene.lab.run(0.05)
+
+
+def receive_a_long_frame(scene: Scene) -> None:
+    """Have a frame arrive that takes several buffers."""
+    scene.lab.peer.send(numbered_frame(PEER).ljust(SEVERAL_BUFFERS, b"\xa5"))
+    scene.lab.run(0.05)
+
+
+def receive_after_close(scene: Scene) -> None:
+    """Have frames arrive when the interface is down, and its memory is others'."""
+    close(scene)
+    with others_memory(scene.lab.kernel) as changed:
+        for number in range(8):
+            scene.lab.peer.send(numbered_frame(PEER, number))
+        scene.lab.run(0.05)
+    if changed:
+        scene.wrong.append(f"{len(changed)} pages of others were overwritten")
+
+
+def open_without_memory_and_unload(scene: Scene) -> None:
+    """Bring the interface up when memory is nearly used up, and give the driver up then."""
+    close(scene)
+    with no_memory(scene.lab.kernel, but=6):
+        open_(scene)
+    reload(scene)
+
+
+def nothing(scene: Scene) -> None:  # noqa: ARG001 - to use the service is enough
+    """The service is used before and after."""

@@ -1,0 +1,102 @@
+"""What brings the sound drivers' bugs out."""
+
+from collections.abc import Callable
+
+from nooks_lab.faults.bugs.scene import Scene
+from nooks_lab.kernel.sched import TASK_INTERRUPTIBLE
+from nooks_lab.kernel.sound.device_file import O_WRONLY
+from nooks_lab.workloads.play_tune import oss_constants
+
+DSP = "/dev/dsp"
+TWO_GIB = 0x8000_1000
+
+_COMMAND, _IO = 4, 1
+_HZ = 100
+
+
+def with_dsp(scene: Scene, body: Callable[[int], object]) -> Callable[[], None]:
+    """Return a program that opens /dev/dsp, does something, and closes it at its end."""
+    files = scene.lab.kernel.device_files
+
+    def program() -> None:
+        with files.process():
+            file = files.open(DSP, O_WRONLY)
+            if file < 0:
+                raise OSError(-file, f"{DSP} cannot be opened: error {-file}")
+            body(file)
+
+    return program
+
+
+def ioctl(scene: Scene, file: int, name: str, value: int = 0) -> int:
+    """Control an open device."""
+    kernel = scene.lab.kernel
+    address = kernel.user.place(value.to_bytes(4, "little") * 4)
+    return kernel.device_files.ioctl(file, oss_constants()[name], address)
+
+
+def write(scene: Scene, file: int, size: int, claimed: int | None = None) -> int:
+    """Write silence to an open device; ``claimed`` is the length that the call is given."""
+    kernel = scene.lab.kernel
+    address = kernel.user.place(b"\x80" * size)
+    return kernel.device_files.write(file, address, size if claimed is None else claimed)
+
+
+def write_two_gibibytes(scene: Scene) -> None:
+    """Write with a length that is negative as a signed number."""
+    scene.process("sh", with_dsp(scene, lambda file: write(scene, file, 256, TWO_GIB)))
+
+
+def unload_while_open(scene: Scene) -> None:
+    """Unload the driver while a process has its device open; then the process goes on."""
+    kernel, name = scene.lab.kernel, scene.driver.name.removesuffix(".o")
+
+    def sleep_and_write(file: int) -> None:
+        kernel.sched.set_task_state(kernel.sched.current.address, TASK_INTERRUPTIBLE)
+        kernel.sched.schedule_timeout(_HZ)
+        write(scene, file, 256)
+
+    player = kernel.start("player", with_dsp(scene, sleep_and_write))
+    player.detached = True
+    scene.lab.run(0.2)
+    held = kernel.modules.loaded[name].struct.usecount > 0
+    if not held:
+        scene.rmmod(name)
+    scene.lab.run(2)
+    if player.killed:
+        scene.killed.append(f"process player was killed by signal {player.exit_code}")
+    if name not in kernel.modules.loaded:
+        scene.load()
+
+
+def reload(scene: Scene) -> None:
+    """Unload the driver and load it again."""
+    scene.unload()
+    scene.load()
+
+
+def set_rate_zero(scene: Scene) -> None:
+    """Set the rate to zero, and play."""
+
+    def body(file: int) -> None:
+        ioctl(scene, file, "SNDCTL_DSP_SPEED")
+        write(scene, file, 256)
+        ioctl(scene, file, "SNDCTL_DSP_SYNC")
+
+    scene.process("sh", with_dsp(scene, body))
+
+
+def open_when_the_card_is_gone(scene: Scene) -> None:
+    """Open the device when the card has come loose: nothing answers at its ports."""
+    pci = scene.lab.machine.pci
+    slot = next(iter(scene.lab.cards.values())).function.device  # type: ignore[union-attr]
+    command = pci.config_read(slot, _COMMAND, 2)
+    pci.config_write(slot, _COMMAND, 2, command & ~_IO)
+    try:
+        scene.process("sh", with_dsp(scene, lambda file: None))  # noqa: ARG005
+    finally:
+        pci.config_write(slot, _COMMAND, 2, command)
+
+
+def nothing(scene: Scene) -> None:  # noqa: ARG001 - to use the service is enough
+    """The service is used before and after."""
