@@ -69,25 +69,6 @@ def list_files_in_use(scene: Scene) -> None:
     scene.process("sh", program)
 
 
-def write_at_once(scene: Scene) -> None:
-    """Write a file and wait until it is on the disk; a few times."""
-    files, path = scene.lab.kernel.files, f"{MOUNT_POINT}/at once"
-
-    def program() -> None:
-        fd = files.open(path, O_RDWR | O_CREAT)
-        for _ in range(3):
-            files.write(fd, CONTENTS)
-            files.fsync(fd)
-        files.close(fd)
-        files.sync()
-        files.shrink_caches()
-        if files.read_file(path) != 3 * CONTENTS:
-            scene.wrong.append("a file that was written at once is not what is there")
-        files.unlink(path)
-
-    scene.process("sh", program)
-
-
 def use_a_long_name(scene: Scene) -> None:
     """Make a file with a long name, find it, remove it."""
     files = scene.lab.kernel.files

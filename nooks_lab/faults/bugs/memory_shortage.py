@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nooks_lab.kernel.kernel import Kernel
-from nooks_lab.kernel.slab import SIZES
 from nooks_lab.machine.memory import PAGE_SIZE
 
 _LARGEST_ORDER = 9
@@ -30,29 +29,25 @@ def memory_in_small_pieces(kernel: Kernel, pieces: int = 500) -> Iterator[None]:
 
 
 @contextmanager
-def no_memory(kernel: Kernel, but: int = 0) -> Iterator[None]:
-    """Within this, there is nothing to allocate any more: no page, and no object in any slab of the kernel's.
+def no_pages(kernel: Kernel, but: int = 0) -> Iterator[None]:
+    """Within this, there is no page to allocate any more; small objects may still be had.
 
     Parameters
     ----------
     but : int
         So many pages are left.
     """
-    pages, slab = kernel.pages, kernel.slab
+    pages = kernel.pages
     left = [pages.alloc(0) for _ in range(but)]
-    held = [
-        (block, order)
-        for order in range(_LARGEST_ORDER, -1, -1)
-        for block in iter(lambda order=order: pages.alloc(order), 0)
-    ]
-    objects = [each for size in reversed(SIZES) for each in iter(lambda size=size: slab.alloc(size), 0)]
+    held: list[tuple[int, int]] = []
+    for order in range(_LARGEST_ORDER, -1, -1):
+        while block := pages.alloc(order):
+            held.append((block, order))
     for block in left:
         pages.free(block, 0)
     try:
         yield
     finally:
-        for each in objects:
-            slab.free(each)
         for block, order in held:
             pages.free(block, order)
 

@@ -3,19 +3,21 @@
 from nooks_lab.cards import MAC
 from nooks_lab.faults.armed_e1000 import DEVICE, PEER, numbered_frame
 from nooks_lab.faults.bugs import ethtool
-from nooks_lab.faults.bugs.memory_shortage import memory_in_small_pieces, no_memory, others_memory
+from nooks_lab.faults.bugs.memory_shortage import memory_in_small_pieces, no_pages, others_memory
 from nooks_lab.faults.bugs.scene import Scene
 from nooks_lab.faults.bugs.services import NetworkService
 from nooks_lab.machine.ethernet import pad
 
 LARGE_MTU = 7000
 """Its receive buffers of 8 KB take four pages in a row."""
+ETH_DATA_LEN = 1500
+"""The usual MTU."""
 TOO_LONG = 16_200
 """Bytes of a frame that the e1000 cannot send."""
-SEVERAL_BUFFERS = 3000
+SEVERAL_BUFFERS = 4080
 """Bytes of a frame that the pcnet32's buffers are too small for."""
 
-_COMMAND, _MASTER, _IO = 4, 4, 1
+_COMMAND, _MASTER = 4, 4
 _EXPERIMENTAL = b"\x88\xb5"
 
 
@@ -65,6 +67,13 @@ def set_mtu(scene: Scene, mtu: int) -> None:
     scene.process("ifconfig", lambda: kernel.execution.call(device.change_mtu, device.address, mtu))
 
 
+def back_to_the_usual_mtu(scene: Scene) -> None:
+    """Give the memory of large buffers back."""
+    scene.lab.run(0.1)
+    if scene.lab.kernel.net.by_name(DEVICE) is not None:
+        set_mtu(scene, ETH_DATA_LEN)
+
+
 def close(scene: Scene) -> None:
     """Take the interface down."""
     assert isinstance(scene.service, NetworkService)
@@ -79,7 +88,18 @@ def open_(scene: Scene) -> None:
 def reload(scene: Scene) -> None:
     """Unload the driver and load it again."""
     scene.unload()
+    if scene.name not in scene.lab.kernel.modules.loaded:
+        scene.load()
+
+
+def reload_elsewhere(scene: Scene) -> None:
+    """Unload the driver, have others use its memory, load it again to another place, and use it."""
+    vmalloc, size = scene.lab.kernel.vmalloc, scene.lab.kernel.modules.loaded[scene.name].size
+    scene.unload()
+    area = vmalloc.alloc(size)
     scene.load()
+    scene.service.use(scene)
+    vmalloc.free(area)
 
 
 def reload_later(scene: Scene) -> None:
@@ -96,6 +116,7 @@ def receive_when_memory_is_in_pieces(scene: Scene) -> None:
     with memory_in_small_pieces(scene.lab.kernel):
         scene.lab.peer.send(numbered_frame(PEER))
         scene.lab.run(0.1)
+    back_to_the_usual_mtu(scene)
 
 
 def transmit_too_long(scene: Scene) -> None:
@@ -116,6 +137,7 @@ def open_with_large_mtu_when_memory_is_in_pieces(scene: Scene) -> None:
     close(scene)
     set_mtu(scene, LARGE_MTU)
     open_when_memory_is_in_pieces(scene)
+    back_to_the_usual_mtu(scene)
 
 
 def get_eeprom_twice(scene: Scene) -> None:
@@ -157,10 +179,10 @@ def ask_for_no_phy(scene: Scene) -> None:
 
 
 def receive_without_memory(scene: Scene) -> None:
-    """Have a short frame arrive when there is no memory."""
-    with no_memory(scene.lab.kernel):
+    """Have a short frame arrive in the moment in which there is no page."""
+    with no_pages(scene.lab.kernel):
         scene.lab.peer.send(numbered_frame(PEER))
-        scene.lab.run(0.05)
+        scene.lab.run(0.0005)
 
 
 def receive_a_long_frame(scene: Scene) -> None:
@@ -183,7 +205,7 @@ def receive_after_close(scene: Scene) -> None:
 def open_without_memory_and_unload(scene: Scene) -> None:
     """Bring the interface up when memory is nearly used up, and give the driver up then."""
     close(scene)
-    with no_memory(scene.lab.kernel, but=6):
+    with no_pages(scene.lab.kernel, but=6):
         open_(scene)
     reload(scene)
 

@@ -14,10 +14,12 @@ from nooks_lab.faults.bugs.scene import Scene
 from nooks_lab.faults.bugs.services import service
 from nooks_lab.faults.bugs.situations import situation
 from nooks_lab.faults.checksums import kernel_checksums
+from nooks_lab.kernel.bug import KernelBug
 from nooks_lab.kernel.kernel import FATAL, Hang, Panic, TaskDied, TripleFault
-from nooks_lab.kernel.module import ModuleError
+from nooks_lab.kernel.module import Module, ModuleError
 from nooks_lab.lab import Lab
 from nooks_lab.machine.exceptions import NAMES
+from nooks_lab.machine.paging import PageFault
 from nooks_lab.nooks.recovery.record import Recovery
 
 REST = 0.3
@@ -118,20 +120,24 @@ def _play(scene: Scene, act: Callable[[Scene], None]) -> _Play:
     try:
         scene.load()
         scene.service.use(scene)
-        before, checksums = census.take(lab), _checksums(scene)
+        module = lab.kernel.modules.loaded.get(scene.name)
+        before, checksums = census.take(lab), _checksums(scene, module)
         act(scene)
         lab.run(REST)
         noted = scene.notes
         scene.service.resume(scene)
         scene.service.use(scene)
         play.served = scene.notes == noted
+        if not scene.killed and not _oops(lab):
+            after = _checksums(scene, module)
+            play.damaged = tuple(part for part in after if checksums.get(part, after[part]) != after[part])
         more = census.take(lab).more_than(before)
         play.leaked = {kind: number for kind, number in more.items() if number > 0}
-        if not scene.killed and not _oops(lab):
-            after = _checksums(scene)
-            play.damaged = tuple(part for part in after if checksums.get(part, after[part]) != after[part])
     except FATAL as end:
         play.ended = f"{_FATAL_WORDS[type(end)]}: {end}"
+    except (PageFault, KernelBug) as met:
+        # The census itself has gone astray: the kernel's own lists are not what they were.
+        play.damaged += (f"the kernel's lists ({met})",)
     except TaskDied as death:
         scene.killed.append(str(death))
     except ModuleError as error:
@@ -139,16 +145,15 @@ def _play(scene: Scene, act: Callable[[Scene], None]) -> _Play:
     return play
 
 
-def _checksums(scene: Scene) -> dict[str, int]:
-    """Return checksums of what nobody may change: parts of the kernel, and the extension's own text."""
-    lab, name = scene.lab, scene.driver.name.removesuffix(".o")
+def _checksums(scene: Scene, first: Module | None = None) -> dict[str, int]:
+    """Return checksums of what nobody may change: parts of the kernel, and the text of a module as first loaded."""
+    lab, name = scene.lab, scene.name
     module = lab.kernel.modules.loaded.get(name)
     sums = kernel_checksums(lab)
-    if module is not None and module.image is not None:
+    if module is not None and module is first and module.image is not None:
         start, end = module.image.text
         text = lab.kernel.memory.read(start, end - start)
-        # A module that was loaded anew lies elsewhere, and is linked otherwise.
-        sums[f"text of {name} at {start:08x}"] = zlib.crc32(text)
+        sums[f"text of {name}"] = zlib.crc32(text)
     return sums
 
 

@@ -85,6 +85,11 @@ class Scene:
             return None
 
     @property
+    def name(self) -> str:
+        """The name that the extension is loaded under."""
+        return self.driver.name.removesuffix(".o")
+
+    @property
     def notes(self) -> list[str]:
         """All that was noted."""
         return [*self.killed, *self.failed, *self.wrong]

@@ -20,6 +20,9 @@ from nooks_lab.workloads.tune import Tune
 STATION = "10.0.0.1"
 """The host at the far end of the wire."""
 
+TUNE_SECONDS = 0.04
+"""Shorter than a fragment of the sound drivers' rings."""
+
 PING_BYTES = (56, 1000)
 """One that drivers copy, and one whose buffer they hand on."""
 
@@ -97,7 +100,7 @@ class SoundService:
     """A short tune through /dev/dsp."""
 
     def __init__(self, extension: str) -> None:
-        self._play = PlayTune(extension, Tune(0.1))
+        self._play = PlayTune(extension, Tune(TUNE_SECONDS))
         self.devices = self._play.devices
         self._extension = extension
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from nooks_lab.faults.bugs.memory_shortage import others_memory
 from nooks_lab.faults.bugs.scene import Scene
 from nooks_lab.kernel.sched import TASK_INTERRUPTIBLE
 from nooks_lab.kernel.sound.device_file import O_WRONLY
@@ -9,6 +10,8 @@ from nooks_lab.workloads.play_tune import oss_constants
 
 DSP = "/dev/dsp"
 TWO_GIB = 0x8000_1000
+SEVERAL_FRAGMENTS = 1280
+"""Bytes: at 8 kHz 160 ms, in fragments of 32 ms."""
 
 _COMMAND, _IO = 4, 1
 _HZ = 100
@@ -44,17 +47,27 @@ def write(scene: Scene, file: int, size: int, claimed: int | None = None) -> int
 
 def write_two_gibibytes(scene: Scene) -> None:
     """Write with a length that is negative as a signed number."""
-    scene.process("sh", with_dsp(scene, lambda file: write(scene, file, 256, TWO_GIB)))
+    with others_memory(scene.lab.kernel) as changed:
+        scene.process("sh", with_dsp(scene, lambda file: write(scene, file, 256, TWO_GIB)))
+    if changed:
+        scene.wrong.append(f"{len(changed)} pages of others were overwritten")
+
+
+def play_several_fragments(scene: Scene) -> None:
+    """Play for longer than a fragment and a tenth of a second: the device interrupts on the way."""
+    scene.process("sh", with_dsp(scene, lambda file: write(scene, file, SEVERAL_FRAGMENTS)))
 
 
 def unload_while_open(scene: Scene) -> None:
     """Unload the driver while a process has its device open; then the process goes on."""
-    kernel, name = scene.lab.kernel, scene.driver.name.removesuffix(".o")
+    kernel, name = scene.lab.kernel, scene.name
 
     def sleep_and_write(file: int) -> None:
         kernel.sched.set_task_state(kernel.sched.current.address, TASK_INTERRUPTIBLE)
         kernel.sched.schedule_timeout(_HZ)
-        write(scene, file, 256)
+        result = write(scene, file, 256)
+        if result < 0:
+            scene.failed.append(f"process player: the write to {DSP} fails with error {-result}")
 
     player = kernel.start("player", with_dsp(scene, sleep_and_write))
     player.detached = True
@@ -72,7 +85,10 @@ def unload_while_open(scene: Scene) -> None:
 def reload(scene: Scene) -> None:
     """Unload the driver and load it again."""
     scene.unload()
-    scene.load()
+    scene.lab.run(0.3)
+    # Nooks may have recovered a driver that failed in its cleanup.
+    if scene.name not in scene.lab.kernel.modules.loaded:
+        scene.load()
 
 
 def set_rate_zero(scene: Scene) -> None:
