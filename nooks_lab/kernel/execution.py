@@ -179,9 +179,9 @@ class Execution:
     def _run(self, eip: int) -> None:
         """Run from ``eip`` until the machine code returns to the kernel."""
         machine, cpu, gates = self.machine, self.machine.cpu, self.gates
-        entered_at = self._work()
+        entered_at = self.work()
         while True:
-            left = BUSY_LIMIT - (self._work() - max(entered_at, self._idle_at))
+            left = BUSY_LIMIT - self.busy(entered_at)
             if left <= 0:
                 raise Hang(f"machine code at {eip:08x} does not return: {BUSY_LIMIT} instructions of work")
             if machine.run(eip, machine.clock.now + left) is Stop.DEADLINE:
@@ -197,7 +197,12 @@ class Execution:
                 continue
             eip = self._pass(gate)
 
-    def _work(self) -> int:
+    def busy(self, since: int) -> int:
+        """Return the work since :meth:`work` was ``since``, or since a task last gave up the CPU: instructions."""
+        return self.work() - max(since, self._idle_at)
+
+    def work(self) -> int:
+        """Return all work so far, in instructions; a pass through a gate counts as some."""
         return self.machine.clock.instructions + GATE_WORK * self._passes
 
     def _pass(self, gate: Gate) -> int:
@@ -246,7 +251,7 @@ class Execution:
 
     def rested(self) -> None:
         """A task has given up the CPU: nothing loops, and every budget starts anew."""
-        self._idle_at = self._work()
+        self._idle_at = self.work()
 
     def idle(self, until: int) -> None:
         """Run the idle loop, interrupts on, until ``until`` cycles have passed or a task wants the CPU.

@@ -314,8 +314,10 @@ class Scheduler:
             return timeout
         end = self.jiffies() + timeout
         self._timeouts[current.pid] = end
-        self.schedule()
-        self._timeouts.pop(current.pid, None)
+        try:
+            self.schedule()
+        finally:
+            self._timeouts.pop(current.pid, None)
         return max(0, end - self.jiffies())
 
     @export()

@@ -10,8 +10,8 @@ from nooks_lab.workloads.play_tune import oss_constants
 
 DSP = "/dev/dsp"
 TWO_GIB = 0x8000_1000
-SEVERAL_FRAGMENTS = 1280
-"""Bytes: at 8 kHz 160 ms, in fragments of 32 ms."""
+SEVERAL_FRAGMENTS = 1536
+"""Bytes: at 8 kHz 192 ms, in fragments of 32 ms."""
 
 _COMMAND, _IO = 4, 1
 _HZ = 100

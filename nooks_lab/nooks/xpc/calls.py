@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from nooks_lab.kernel.bug import KernelBug
+from nooks_lab.kernel.execution import BUSY_LIMIT
 from nooks_lab.kernel.kernel import Kernel
 from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.paging import PageFault
@@ -32,6 +33,9 @@ RESTORE_CYCLES = 70
 
 LIVELOCK_CYCLES = CPU_HZ
 """How long, one second, extension and kernel may call each other without an end before that counts as livelock."""
+
+LIVELOCK_WORK = BUSY_LIMIT // 2
+"""Instructions after which it counts as one, however little time they take: well before the system counts as hung."""
 
 
 class ExtensionFault(Exception):  # noqa: N818 - an event of the guest
@@ -56,6 +60,8 @@ class Frame:
         Where the kernel's stack stands meanwhile.
     entered, slept : int
         Cycle of the entry, and cycles that the task has slept since.
+    work : int
+        The work done by then, in instructions.
     thread : bool
         The bottom of a thread of the extension's own: it need not return, only sleep now and then.
     """
@@ -65,6 +71,7 @@ class Frame:
     entered: int
     slept: int = 0
     thread: bool = False
+    work: int = 0
 
 
 class Xpc:
@@ -172,7 +179,7 @@ class Xpc:
             stack = self._find_stack(domain, pid)
         except MemoryError as error:
             raise ExtensionFault(domain, str(error)) from error
-        chain.append(Frame(domain, at, self._clock.block.now, thread=thread))
+        chain.append(Frame(domain, at, self._clock.block.now, 0, thread, self._kernel.execution.work()))
         self._cpu.load_cr3(domain.directory)
         self._cpu.set("esp", stack.esp)
         try:
@@ -232,7 +239,7 @@ class Xpc:
 
     def _run_in_kernel(self, frame: Frame, body: Callable[[Domain], T]) -> T:
         busy = self._clock.block.now - frame.entered - frame.slept
-        if busy > self.livelock_cycles:
+        if busy > self.livelock_cycles or self._kernel.execution.busy(frame.work) > LIVELOCK_WORK:
             raise ExtensionFault(
                 frame.domain, f"livelock: after {busy:,} cycles the extension still calls the kernel"
             )
