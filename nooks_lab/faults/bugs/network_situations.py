@@ -21,8 +21,6 @@ MOMENT = 20e-6
 """Simulated seconds in which a short frame arrives."""
 BURST = 12
 """Frames."""
-SHORT, PACE = 60, 60
-"""Bytes of a frame that is on the wire for 7 us, and cycles by which one frame is later than the one before."""
 
 _COMMAND, _MASTER = 4, 4
 _EXPERIMENTAL = b"\x88\xb5"
@@ -161,21 +159,6 @@ def transmit_in_bursts(scene: Scene) -> None:
     for at in range(0, len(sent), BURST):
         scene.process("sendto", lambda at=at: [queue(scene, data) for data in sent[at : at + BURST]])
         scene.lab.run(0.02)
-    compare(scene, sent)
-
-
-def transmit_as_fast_as_the_wire(scene: Scene) -> None:
-    """Send short frames about as fast as the wire takes them, at many distances from each other."""
-    scene.lab.peer.received.clear()
-    sent = [frame(number, SHORT) for number in range(300)]
-
-    def program() -> None:
-        for number, data in enumerate(sent):
-            queue(scene, data)
-            scene.lab.machine.clock.advance(number * PACE)
-
-    scene.process("sendto", program)
-    scene.lab.run(0.02)
     compare(scene, sent)
 
 
