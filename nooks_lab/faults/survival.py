@@ -29,7 +29,6 @@ MOST_DORMANT = 50
 _TICK = CPU_HZ // 100
 _PATIENCE = 500
 """Ticks that a recovery may take."""
-_REST = 4 * _TICK
 _MOST_SENTENCES = 20
 
 
@@ -267,7 +266,7 @@ class _Survivor:
             self.lab.kernel.run(_TICK)
             if not self._nooks.recovery.running:
                 break
-        self.lab.kernel.run(_REST)
+        self._workload.rest(self.lab)
 
     def _judge(self, before: census.Census, checksums: dict[str, int]) -> None:
         findings = self.findings

@@ -20,16 +20,11 @@ class Struct:
     address: int
 
     def __init__(self, types: "Types", address: int) -> None:
-        object.__setattr__(self, "_types", types)
-        object.__setattr__(self, "address", address)
+        self._types = types
+        self.address = address
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"struct {self._layout.name} has no member {name!r}")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name not in self._layout.fields:
-            raise AttributeError(f"struct {self._layout.name} has no member {name!r}")
-        object.__setattr__(self, name, value)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Struct):
@@ -133,13 +128,15 @@ class Types:
     def _getter(self, ctype: CType, offset: int) -> Getter:
         memory = self.memory
         if ctype.size == 4 and ctype.kind in ("pointer", "uint", "enum"):
-            return lambda struct: memory.u32(struct.address + offset)
+            u32 = memory.u32
+            return lambda struct: u32(struct.address + offset)
         return lambda struct: self.load(ctype, struct.address + offset)
 
     def _setter(self, ctype: CType, offset: int) -> Setter:
         memory = self.memory
         if ctype.size == 4 and ctype.kind in ("pointer", "uint", "int", "enum"):
-            return lambda struct, value: memory.set_u32(struct.address + offset, int(value))
+            set_u32 = memory.set_u32
+            return lambda struct, value: set_u32(struct.address + offset, int(value))
         return lambda struct, value: self.store(ctype, struct.address + offset, value)
 
     def load(self, ctype: CType, address: int) -> Any:

@@ -39,7 +39,15 @@ class Panic(Exception):  # noqa: N818 - an event of the guest
 
 
 class Traps:
-    """Entry code, handlers, and what the kernel says before it dies."""
+    """Entry code, handlers, and what the kernel says before it dies.
+
+    Attributes
+    ----------
+    panicked : str or None
+        What the kernel has stopped for.
+    killed : int
+        How many tasks an oops has killed since boot.
+    """
 
     def __init__(
         self,
@@ -62,6 +70,7 @@ class Traps:
         self._symbols, self._hooks, self._stat = symbols, hooks, irq_stat
         self._tainted, self._panic_on_oops = tainted, panic_on_oops
         self.panicked: str | None = None
+        self.killed = 0
 
     def boot(self, gdt: int, idt: int) -> None:
         """Fill GDT and IDT and load them."""
@@ -142,6 +151,7 @@ class Traps:
             self.panic("Attempted to kill the idle task!")
         if self._memory.u32(self._panic_on_oops):
             self.panic("Fatal exception")
+        self.killed += 1
         raise TaskKilled(SIGSEGV)
 
     def panic(self, reason: str) -> None:

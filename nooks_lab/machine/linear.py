@@ -6,7 +6,12 @@ as it would fault machine code, and so that its page touches count as TLB misses
 
 from nooks_lab.machine.bus import Bus
 from nooks_lab.machine.memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
+from nooks_lab.machine.paging import RW, D, P
 from nooks_lab.machine.tlb import Tlb
+
+LAST_PAGE = 0xFFFFF
+WRITTEN = RW | D | P
+"""What the TLB knows of a page that has been written."""
 
 
 class LinearMemory:
@@ -19,7 +24,9 @@ class LinearMemory:
         self._words = memory.words
         self._bytes = memory.bytes
         self._size = memory.size
+        self._code_frames = memory.code_frames
         self._tlb = tlb
+        self._entries = tlb.entries
         self._bus = bus
 
     def physical(self, address: int, write: bool = False) -> int:
@@ -28,25 +35,30 @@ class LinearMemory:
 
     def u32(self, address: int) -> int:
         """Read a 32-bit word."""
-        if not address & 3:
-            at = self._tlb.lookup(address & 0xFFFFFFFF, False) & PAGE_MASK | address & 0xFFF
-            if at < self._size:
-                return int(self._words[at >> 2])
-            return self._bus.mmio_read(at, 4)
-        return int.from_bytes(self.read(address, 4), "little")
+        if address & 3:
+            return int.from_bytes(self.read(address, 4), "little")
+        # A hit is looked up here: a call of Python's costs as much as all the rest.
+        entry = self._entries[address >> PAGE_SHIFT & LAST_PAGE]
+        if not entry & P:
+            entry = self._tlb.lookup(address & 0xFFFFFFFF, False)
+        at = entry & PAGE_MASK | address & 0xFFF
+        return self._words[at >> 2] if at < self._size else self._bus.mmio_read(at, 4)
 
     def set_u32(self, address: int, value: int) -> None:
         """Write a 32-bit word."""
-        if not address & 3:
-            at = self._tlb.lookup(address & 0xFFFFFFFF, True) & PAGE_MASK | address & 0xFFF
-            if at < self._size:
-                self._words[at >> 2] = value & 0xFFFFFFFF
-                if self._memory.code_frames[at >> PAGE_SHIFT]:
-                    self._memory.code_written = True
-            else:
-                self._bus.mmio_write(at, 4, value & 0xFFFFFFFF)
-        else:
+        if address & 3:
             self.write(address, (value & 0xFFFFFFFF).to_bytes(4, "little"))
+            return
+        entry = self._entries[address >> PAGE_SHIFT & LAST_PAGE]
+        if entry & WRITTEN != WRITTEN:
+            entry = self._tlb.lookup(address & 0xFFFFFFFF, True)
+        at = entry & PAGE_MASK | address & 0xFFF
+        if at < self._size:
+            self._words[at >> 2] = value & 0xFFFFFFFF
+            if self._code_frames[at >> PAGE_SHIFT]:
+                self._memory.code_written = True
+        else:
+            self._bus.mmio_write(at, 4, value & 0xFFFFFFFF)
 
     def u8(self, address: int) -> int:
         """Read a byte."""
@@ -69,9 +81,12 @@ class LinearMemory:
         """Read ``size`` bytes, page by page."""
         offset = address & 0xFFF
         if offset + size <= PAGE_SIZE:
-            at = self.physical(address)
+            entry = self._entries[address >> PAGE_SHIFT & LAST_PAGE]
+            if not entry & P:
+                entry = self._tlb.lookup(address & 0xFFFFFFFF, False)
+            at = entry & PAGE_MASK | offset
             if at < self._size:
-                return bytes(self._bytes[at : at + size])
+                return self._bytes[at : at + size].tobytes()
             return self._read_bus(at, size)
         first = PAGE_SIZE - offset
         parts = [self.read(address, first)]
@@ -120,4 +135,4 @@ class LinearMemory:
 
     def close(self) -> None:
         """Let go of the RAM views, so that the RAM can be freed."""
-        del self._words, self._bytes
+        del self._words, self._bytes, self._entries

@@ -1,7 +1,8 @@
 """Physical RAM, shared without copies between the CPU and Python."""
 
 import ctypes
-import mmap
+
+from nooks_lab.machine.host_memory import host_memory
 
 PAGE_SIZE = 4096
 PAGE_SHIFT = 12
@@ -21,7 +22,7 @@ class PhysicalMemory:
         if size <= 0 or size % PAGE_SIZE:
             raise ValueError(f"RAM size {size} is not a positive multiple of {PAGE_SIZE} bytes")
         self.size = size
-        self._map = mmap.mmap(-1, size)
+        self._map = host_memory(size)
         self.bytes = memoryview(self._map)
         self.words = self.bytes.cast("I")
         self.halves = self.bytes.cast("H")

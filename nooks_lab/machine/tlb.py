@@ -4,10 +4,10 @@ The CPU's go through ``tlb.c``; its ``struct tlb`` and :class:`TlbBlock` are one
 """
 
 import ctypes
-import mmap
 from pathlib import Path
 
 from nooks_lab.machine.clock import Clock
+from nooks_lab.machine.host_memory import host_memory
 from nooks_lab.machine.memory import PAGE_MASK, PAGE_SHIFT, PhysicalMemory
 from nooks_lab.machine.paging import (
     CR0_PG,
@@ -79,7 +79,7 @@ class Tlb:
         self.code = ctypes.CDLL(str(library))
         self._clock = clock.block
         # Untouched pages of the map cost the host nothing, and a guest touches few.
-        self._map = mmap.mmap(-1, 2 * _PAGES * ctypes.sizeof(ctypes.c_uint32))
+        self._map = host_memory(2 * _PAGES * ctypes.sizeof(ctypes.c_uint32))
         self._whole = memoryview(self._map).cast("I")
         self.entries, self._touched = self._whole[:_PAGES], self._whole[_PAGES:]
         # Held, so that the array cannot move.

@@ -19,7 +19,7 @@ from nooks_lab.kernel.kernel import Kernel
 from nooks_lab.lab import Lab
 from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.workloads.fat_volume import format_volume
-from nooks_lab.workloads.workload import WorkloadResult
+from nooks_lab.workloads.workload import REST, WorkloadResult
 
 MOUNT_POINT, DEVICE, OPTIONS = "/mnt", "hda", "iocharset=utf8"
 TREE, PROGRAM = "linux", "vmlinux"
@@ -230,7 +230,7 @@ class CompileLocal:
         """Remove what an earlier run has left, unpack, compile, link, and read everything back; see
         :class:`.Workload`.
         """
-        tally, found, wrong = _Tally(), dict[str, bytes](), ["nothing was done"]
+        tally, found, wrong, unnoticed = _Tally(), dict[str, bytes](), ["nothing was done"], list[str]()
         empty = False
         for _ in range(self._attempts):
             tally.add("attempts")
@@ -241,12 +241,17 @@ class CompileLocal:
             if not trouble:
                 found.clear()
                 trouble = self._process(lab, "sum", lambda: self._sum(lab.kernel, found, tally), tally)
-            wrong = [trouble] if trouble else list(self._differences(found))
+            unnoticed = [] if trouble else list(self._differences(found))
+            wrong = [trouble] if trouble else unnoticed
             if not wrong:
                 break
             self._get_ready(lab, tally)
         self._process(lab, "sync", lambda: _drop_caches(lab.kernel), _Tally())
-        return WorkloadResult(not wrong, digest(found), tuple(wrong), tally.counts)
+        return WorkloadResult(not wrong, digest(found), tuple(wrong), tally.counts, tuple(unnoticed))
+
+    def rest(self, lab: Lab) -> None:
+        """Let the tasks that have ended be reaped."""
+        lab.kernel.run(REST)
 
     def _process(self, lab: Lab, name: str, body: Callable[[], None], tally: _Tally) -> str:
         """Run a process to its end; returns what it died of, or "" when all went well."""

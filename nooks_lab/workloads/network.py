@@ -27,10 +27,10 @@ LINK_SECONDS = 0.05
 _FAR = str(IPv4Address(tcp_station.ADDRESS))
 _OWN = IPv4Address(ADDRESS).packed
 _LARGEST_PING = 1472
-_ATTEMPTS = 5
+ATTEMPTS = 5
 _PAUSE = 0.25
 """Seconds before something is tried again: a recovery and the new driver's link take 30 ms."""
-_PATIENCE = 30.0
+PATIENCE = 30.0
 """Seconds that a socket call may take; a retransmission waits for 13 at most."""
 _CLOSING = 2.1
 """Seconds after the last byte: the connections are forgotten after one (TIME-WAIT), a driver's timer runs in two."""
@@ -41,6 +41,7 @@ class _Run:
     """What has come of a run so far."""
 
     wrong: list[str] = field(default_factory=list)
+    unnoticed: list[str] = field(default_factory=list)
     arrived: "hashlib._Hash" = field(default_factory=hashlib.sha256)
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -48,7 +49,9 @@ class _Run:
         self.counts[what] = self.counts.get(what, 0) + number
 
     def result(self) -> WorkloadResult:
-        return WorkloadResult(not self.wrong, self.arrived.hexdigest(), tuple(self.wrong), self.counts)
+        return WorkloadResult(
+            not self.wrong, self.arrived.hexdigest(), tuple(self.wrong), self.counts, tuple(self.unnoticed)
+        )
 
 
 class Network:
@@ -64,12 +67,28 @@ class Network:
         Messages of 32 KB in each stream.
     pings : int
         Echo requests, each way.
+    attempts : int
+        How often something is tried before it counts as failed.
+    patience : float
+        Simulated seconds that a socket call may take.
+    message : int
+        Bytes of a message, when it is not netperf's.
     """
 
     name = "network-streams"
 
-    def __init__(self, extension: str, seed: int = 0, messages: int = 2, pings: int = 4) -> None:
+    def __init__(
+        self,
+        extension: str,
+        seed: int = 0,
+        messages: int = 2,
+        pings: int = 4,
+        attempts: int = ATTEMPTS,
+        patience: float = PATIENCE,
+        message: int = MESSAGE,
+    ) -> None:
         self.extension, self.seed, self.messages, self.pings = extension, seed, messages, pings
+        self.attempts, self.patience, self.message = attempts, patience, message
         self.devices: tuple[str, ...] = (CARD_OF[extension],)
 
     def set_up(self, lab: Lab) -> None:
@@ -102,12 +121,15 @@ class Network:
         station.forget()
         self._ping_station(lab, run, dice)
         self._ping_lab(lab, station, run, dice)
-        self._send_stream(lab, station, run, dice.randbytes(self.messages * MESSAGE))
-        self._receive_stream(lab, station, run, dice.randbytes(self.messages * MESSAGE))
+        self._send_stream(lab, station, run, dice.randbytes(self.messages * self.message))
+        self._receive_stream(lab, station, run, dice.randbytes(self.messages * self.message))
         run.count("retransmitted", station.retransmitted + _retransmitted(lab) - before)
         station.retransmitted = 0
-        lab.run(_CLOSING)
         return run.result()
+
+    def rest(self, lab: Lab) -> None:
+        """Let the connections be forgotten, and a driver's timer run."""
+        lab.run(_CLOSING)
 
     def _ping_station(self, lab: Lab, run: _Run, dice: random.Random) -> None:
         inet = lab.kernel.inet
@@ -124,7 +146,7 @@ class Network:
     def _ping_lab(self, lab: Lab, station: TcpStation, run: _Run, dice: random.Random) -> None:
         for number in range(1, self.pings + 1):
             data = dice.randbytes(dice.randint(0, _LARGEST_PING))
-            for _ in range(_ATTEMPTS):
+            for _ in range(self.attempts):
                 station.ping(_OWN, number, data)
                 lab.run(0.002)
                 if data in station.echoes:
@@ -140,13 +162,13 @@ class Network:
         def send() -> str:
             with lab.kernel.inet.tcp_socket() as socket:
                 socket.set_buffers(BUFFER)
-                socket.connect(_FAR, SINK, _PATIENCE)
-                for at in range(0, len(data), MESSAGE):
-                    message = data[at : at + MESSAGE]
-                    if socket.send(message, _PATIENCE) < len(message):
+                socket.connect(_FAR, SINK, self.patience)
+                for at in range(0, len(data), self.message):
+                    message = data[at : at + self.message]
+                    if socket.send(message, self.patience) < len(message):
                         return "it was cut short"
                 socket.shutdown()
-                return "the station sent data" if socket.recv(1, _PATIENCE) else ""
+                return "the station sent data" if socket.recv(1, self.patience) else ""
 
         if self._again(lab, run, "send-stream", send):
             streams = [each for each in station.connections.values() if each.port == SINK and each.ended]
@@ -160,8 +182,8 @@ class Network:
             received.clear()
             with lab.kernel.inet.tcp_socket() as socket:
                 socket.set_buffers(BUFFER)
-                socket.connect(_FAR, SOURCE, _PATIENCE)
-                while piece := socket.recv(MESSAGE, _PATIENCE):
+                socket.connect(_FAR, SOURCE, self.patience)
+                while piece := socket.recv(self.message, self.patience):
                     received.extend(piece)
                 return ""
 
@@ -172,7 +194,9 @@ class Network:
         run.count("bytes", len(arrived))
         run.arrived.update(arrived)
         if arrived != data:
-            run.wrong.append(f"{stream}: {_difference(data, arrived)}")
+            # Both ends have closed their connection in good order.
+            run.unnoticed.append(f"{stream}: {_difference(data, arrived)}")
+            run.wrong.append(run.unnoticed[-1])
 
     def _again(self, lab: Lab, run: _Run, what: str, body: Callable[[], str]) -> bool:
         """Do something in a process until it succeeds, a few times at most: recovery may be in its way.
@@ -187,7 +211,7 @@ class Network:
                 return str(error.strerror)
 
         wrong = ""
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(self.attempts):
             if attempt:
                 run.count("retries")
                 lab.run(_PAUSE)
@@ -198,7 +222,7 @@ class Network:
                 return False
             if not wrong:
                 return True
-        run.wrong.append(f"{what}: {wrong}, {_ATTEMPTS} times")
+        run.wrong.append(f"{what}: {wrong}, {self.attempts} times")
         return False
 
 

@@ -21,7 +21,7 @@ from nooks_lab.toolchain import compiler
 from nooks_lab.toolchain.macros import read_macros
 from nooks_lab.workloads.heard import Heard, listen
 from nooks_lab.workloads.tune import Tune
-from nooks_lab.workloads.workload import WorkloadResult
+from nooks_lab.workloads.workload import REST, WorkloadResult
 
 WRITE_BYTES = 4096
 """What the player writes at a time."""
@@ -191,6 +191,10 @@ class PlayTune:
             wrong.append("the player gave up: the device did not come back")
         return self.judge(lab, started, wrong)
 
+    def rest(self, lab: Lab) -> None:
+        """Let the tasks that have ended be reaped."""
+        lab.kernel.run(REST)
+
     def judge(self, lab: Lab, started: int, wrong: list[str]) -> WorkloadResult:
         """Compare what was played since a cycle with the tune.
 
@@ -199,6 +203,7 @@ class PlayTune:
         wrong : list of str
             What is known to have gone wrong already.
         """
+        noticed = bool(wrong)
         samples = self.tune.samples()
         pieces = [piece for piece in self.played(lab) if piece.cycle >= started]
         self.heard = heard = listen(samples, self.tune.format, self.tune.rate, pieces)
@@ -218,4 +223,5 @@ class PlayTune:
             "errors": errors,
             "opened": self.player.opened if self.player is not None else 0,
         }
-        return WorkloadResult(not wrong, hashlib.sha256(arrived).hexdigest(), tuple(wrong), counts)
+        unnoticed = () if noticed or errors else tuple(wrong)
+        return WorkloadResult(not wrong, hashlib.sha256(arrived).hexdigest(), tuple(wrong), counts, unnoticed)

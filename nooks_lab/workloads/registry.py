@@ -25,12 +25,25 @@ class Factories:
     full : callable (seed)
         The workload as the paper has it.
     brief : callable (seed)
-        A few seconds of it at most, for trials, and for runs with a fault each.
+        A few seconds of it at most, for runs with a fault each.
+    trial : callable (seed)
+        Every operation of it a few times, and no more patience than a recovery takes: for trials by the thousand.
     """
 
     full: Callable[[int], Workload]
     brief: Callable[[int], Workload]
+    trial: Callable[[int], Workload]
 
+
+TRIAL_ATTEMPTS = 2
+"""Once more after a recovery."""
+
+TRIAL_PATIENCE = 3.0
+"""Simulated seconds; a recovery and the link that comes up behind it take a tenth of one."""
+
+TRIAL_TUNE = 0.2
+TRIAL_MESSAGES, TRIAL_MESSAGE, TRIAL_PINGS = 2, 4096, 2
+TRIAL_REQUESTS, TRIAL_CLIENTS = 6, 3
 
 BRIEF_TUNE = 0.5
 """Seconds of a brief tune; the whole one takes a minute."""
@@ -38,6 +51,29 @@ BRIEF_TUNE = 0.5
 
 FULL_REQUESTS, BRIEF_REQUESTS = 1000, 40
 """Pages of 1 KB, and pages of many sizes."""
+
+
+def _trial_compile(seed: int) -> CompileLocal:
+    """Return the smallest tree: one source, one header, their object and program."""
+    volume = format_volume(1 << 20, 12, 1)
+    return CompileLocal(1, 1, 700, seed, volume, 100, attempts=TRIAL_ATTEMPTS)
+
+
+def _trial_network(extension: str, seed: int) -> Network:
+    return Network(
+        extension, seed, TRIAL_MESSAGES, TRIAL_PINGS, TRIAL_ATTEMPTS, TRIAL_PATIENCE, TRIAL_MESSAGE
+    )
+
+
+def _trial_web(seed: int) -> WebLoad:
+    return WebLoad(
+        seed,
+        TRIAL_REQUESTS,
+        TRIAL_CLIENTS,
+        mixed=True,
+        attempts=TRIAL_ATTEMPTS,
+        patience=TRIAL_PATIENCE,
+    )
 
 
 def _brief_compile(seed: int) -> CompileLocal:
@@ -76,6 +112,11 @@ def brief_workload(extension: str, seed: int = 0) -> Workload:
     return _found(extension).brief(seed)
 
 
+def trial_workload(extension: str, seed: int = 0) -> Workload:
+    """Return the workload of a trial; as :func:`workload` otherwise."""
+    return _found(extension).trial(seed)
+
+
 def _found(extension: str) -> Factories:
     factories = _factories(extension)
     if factories is None:
@@ -88,17 +129,20 @@ def _factories(extension: str) -> Factories | None:
         return Factories(
             lambda seed: Network(extension, seed, FULL_MESSAGES, FULL_PINGS),
             lambda seed: Network(extension, seed),
+            lambda seed: _trial_network(extension, seed),
         )
     if extensions.CLASSES.get(extension) == "sound":
         return Factories(
             lambda seed: PlayTune(extension, Tune(seed=seed)),
             lambda seed: PlayTune(extension, Tune(BRIEF_TUNE, seed=seed)),
+            lambda seed: PlayTune(extension, Tune(TRIAL_TUNE, seed=seed)),
         )
     if extension == "khttpd":
         return Factories(
             lambda seed: WebLoad(seed, FULL_REQUESTS),
             lambda seed: WebLoad(seed, BRIEF_REQUESTS, mixed=True),
+            _trial_web,
         )
     if extension == "vfat":
-        return Factories(lambda seed: CompileLocal(seed=seed), _brief_compile)
+        return Factories(lambda seed: CompileLocal(seed=seed), _brief_compile, _trial_compile)
     return None

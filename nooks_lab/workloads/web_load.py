@@ -24,8 +24,8 @@ ATTEMPTS = 12
 """For one request; the server may fail under it, and a recovery and a link that comes up take 30 ms."""
 
 _PAUSE = CPU_HZ // 20
-_PATIENCE = 20 * CPU_HZ
-"""Cycles after which an attempt has failed."""
+PATIENCE = 20.0
+"""Simulated seconds after which an attempt has failed."""
 _STEP = 0.0005
 """Simulated seconds between two looks at the clients."""
 _CLOSING_STEP, _CLOSING_CYCLES = 0.05, 21 * CPU_HZ // 10
@@ -76,12 +76,24 @@ class WebLoad:
         Pages of many sizes, instead of one of 1 KB.
     card : str
         The network card.
+    attempts : int
+        For one request.
+    patience : float
+        Simulated seconds after which an attempt has failed.
     """
 
     def __init__(
-        self, seed: int = 0, requests: int = 100, clients: int = 16, mixed: bool = False, card: str = "e1000"
+        self,
+        seed: int = 0,
+        requests: int = 100,
+        clients: int = 16,
+        mixed: bool = False,
+        card: str = "e1000",
+        attempts: int = ATTEMPTS,
+        patience: float = PATIENCE,
     ) -> None:
         self.seed, self.requests, self.clients, self.mixed = seed, requests, clients, mixed
+        self._attempts, self._patience = attempts, int(patience * CPU_HZ)
         self.name = "serve-mixed-web-pages" if mixed else "serve-simple-web-page"
         self.devices: tuple[str, ...] = (card,)
         dice = random.Random(f"{seed}/pages")
@@ -131,6 +143,7 @@ class WebLoad:
         active: list[_Client] = []
         arrived: dict[int, bytes] = {}
         wrong: list[str] = []
+        unnoticed: list[str] = []
         counts = {"pages": 0, "bytes": 0, "connections": 0, "retries": 0}
         while waiting or active:
             while waiting and len(active) < self.clients:
@@ -150,23 +163,25 @@ class WebLoad:
                     body = arrived[client.request.number] = answer.partition(b"\r\n\r\n")[2]
                     counts["pages"] += 1
                     counts["bytes"] += len(body)
-                elif not isinstance(answer, bytes) and client.attempts < ATTEMPTS:
+                elif not isinstance(answer, bytes) and client.attempts < self._attempts:
                     counts["retries"] += 1
                     client.not_before = station.now + _PAUSE
                     continue
                 else:
                     wrong.append(f"{client.request.method} {client.request.name}: {problem}")
+                    if isinstance(answer, bytes):
+                        unnoticed.append(wrong[-1])
                 active.remove(client)
-        self._close(lab, station)
         digest = hashlib.sha256()
         for number in sorted(arrived):
             digest.update(number.to_bytes(4, "big") + len(arrived[number]).to_bytes(4, "big"))
             digest.update(arrived[number])
-        return WorkloadResult(not wrong, digest.hexdigest(), tuple(wrong), counts)
+        return WorkloadResult(not wrong, digest.hexdigest(), tuple(wrong), counts, tuple(unnoticed))
 
-    def _close(self, lab: Lab, station: TcpStation) -> None:
+    def rest(self, lab: Lab) -> None:
         """Let every connection come to its end, also one whose last segments were lost, and be forgotten."""
-        until = station.now + _PATIENCE
+        station = self.station(lab)
+        until = station.now + self._patience
         while station.connections and station.now < until:
             lab.run(_CLOSING_STEP)
             station.tick()
@@ -196,7 +211,7 @@ class WebLoad:
             client.connection = None
             answer = bytes(client.received)
             return answer if _whole(client.request, answer) else "the answer was cut off"
-        if station.now - client.started > _PATIENCE:
+        if station.now - client.started > self._patience:
             connection.abort()
             client.connection = None
             return "no answer in time"

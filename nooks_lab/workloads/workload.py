@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from nooks_lab.lab import Lab
+from nooks_lab.machine.clock import CPU_HZ
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,20 @@ class WorkloadResult:
         What did not come out as it should, a sentence each; empty when all is well.
     counts : dict of str to int
         What was done: packets, bytes, files, pages.
+    unnoticed : tuple of str
+        Those of ``wrong`` that nobody in the system was told of: every call had succeeded, and what arrived is not
+        what was sent.
     """
 
     ok: bool
     digest: str
     wrong: tuple[str, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
+    unnoticed: tuple[str, ...] = ()
+
+
+REST = CPU_HZ // 25
+"""Cycles in which the tasks that have ended are reaped."""
 
 
 class Workload(Protocol):
@@ -57,3 +66,6 @@ class Workload(Protocol):
         Panic, Hang, TripleFault
             When the system dies of it.
         """
+
+    def rest(self, lab: Lab) -> None:
+        """Let simulated time pass until all that a run has begun is over: then what is left can be counted."""

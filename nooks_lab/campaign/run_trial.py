@@ -1,0 +1,192 @@
+"""Runs one trial: a copy of a booted machine, faults, the workload, and a look at what has become of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from typing import TypeVar
+
+from nooks_lab.campaign.child import can_fork, in_child
+from nooks_lab.campaign.outcome import Observation, judge
+from nooks_lab.campaign.system import SystemKey, TrialSystem, boot_system, settle
+from nooks_lab.campaign.trial import TrialResult, TrialSpec
+from nooks_lab.faults import census
+from nooks_lab.faults.injector import PAPER_CLASSES, Injection, choose
+from nooks_lab.kernel.kernel import FATAL, Hang, Panic, TripleFault
+from nooks_lab.lab import Lab
+from nooks_lab.machine.clock import CPU_HZ
+from nooks_lab.nooks.recovery.record import Recovery
+from nooks_lab.workloads.workload import WorkloadResult
+
+TRIAL_SECONDS = 20
+"""Simulated seconds that a workload gets; without a fault it takes less than one."""
+
+SYSTEMS = 4
+"""Booted systems that a process keeps: an extension's two, with and without Nooks, and two of another."""
+
+T = TypeVar("T")
+
+_WORDS = {Panic: "panic", Hang: "hang", TripleFault: "reset"}
+
+
+class OutOfTime(BaseException):  # noqa: N818 - it ends a trial from within, past whatever catches errors there
+    """The trial's simulated time is over."""
+
+
+def run_trial(spec: TrialSpec, fork: bool | None = None) -> TrialResult:
+    """Run one trial.
+
+    Parameters
+    ----------
+    fork : bool, optional
+        Whether in a forked copy of a machine that this process keeps, or on one booted for it; the result is the
+        same.  By default in a copy, where the host can fork.
+
+    Raises
+    ------
+    UnknownFaultClass, NothingQualifies, NoWorkload, UnknownExtension
+        When there is no such trial.
+    ChildDied
+        When the host fails, as it should not.
+    """
+    if can_fork() if fork is None else fork:
+        return in_child(partial(_try, kept_system(SystemKey.of(spec)), spec))
+    system = boot_system(SystemKey.of(spec))
+    with system.lab:
+        return _try(system, spec)
+
+
+@lru_cache(maxsize=SYSTEMS)
+def kept_system(key: SystemKey) -> TrialSystem:
+    """Return a booted system that this process keeps, for its children only."""
+    return boot_system(key)
+
+
+@dataclass
+class _Trial:
+    """A trial under way."""
+
+    system: TrialSystem
+    spec: TrialSpec
+    earlier: int = 0
+    result: WorkloadResult | None = None
+    end: str = ""
+    stuck: bool = False
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def lab(self) -> Lab:
+        return self.system.lab
+
+    @property
+    def recoveries(self) -> list[Recovery]:
+        """Those of this trial, also those that have not come to their end."""
+        nooks = self.lab.nooks
+        return [*nooks.recovery.done[self.earlier :], *nooks.recovery.running] if nooks is not None else []
+
+    def within(self, work: Callable[[], T]) -> T | None:
+        """Do a part of the trial within its simulated time; None when the system dies of it or time is over."""
+        machine = self.lab.machine
+        machine.horizon = machine.clock.now + TRIAL_SECONDS * CPU_HZ
+        machine.at_horizon = _stop
+        try:
+            return work()
+        except FATAL as end:
+            self.end = f"{_WORDS[type(end)]}: {end}"
+        except OutOfTime:
+            self.stuck = True
+        return None
+
+    @property
+    def lives(self) -> bool:
+        return not self.end and not self.stuck
+
+
+def _stop() -> None:
+    raise OutOfTime
+
+
+def _try(system: TrialSystem, spec: TrialSpec) -> TrialResult:
+    lab, trial = system.lab, _Trial(system, spec)
+    kernel, module = lab.kernel, lab.kernel.modules.loaded[spec.extension]
+    planned = choose(
+        module, f"{spec.seed}/{spec.number}", spec.faults, spec.classes or PAPER_CLASSES, spec.placement
+    )
+    if spec.panic_on_oops:
+        kernel.memory.set_u32(kernel.variable("panic_on_oops"), 1)
+    trial.earlier = len(lab.nooks.recovery.done) if lab.nooks is not None else 0
+    killed, log, begun = kernel.traps.killed, len(lab.dmesg()), lab.machine.clock.now
+    injection = Injection(lab, spec.extension, planned)
+    injection.inject()
+    trial.result = trial.within(lambda: system.workload.run(lab))
+    if trial.lives:
+        trial.within(lambda: settle(lab))
+    if trial.lives and spec.nanny:
+        _nanny(trial)
+    serves = _serves(trial) if trial.recoveries and trial.lives else True
+    leaked: dict[str, int] = {}
+    damaged: tuple[str, ...] = ()
+    if not trial.end:
+        damaged = _damaged(system)
+        if trial.recoveries and serves:
+            leaked = {kind: n for kind, n in census.take(lab).more_than(system.objects).items() if n > 0}
+    result = trial.result
+    seen = Observation(
+        trial.end,
+        len(trial.recoveries),
+        tuple(_failure(each) for each in trial.recoveries if not each.ok),
+        serves,
+        leaked,
+        damaged,
+        kernel.traps.killed - killed,
+        trial.stuck,
+        (*(result.wrong if result is not None else ()), *trial.wrong),
+        result.unnoticed if result is not None else (),
+    )
+    outcome, reason = judge(seen)
+    return TrialResult(
+        spec,
+        outcome,
+        reason or (trial.recoveries[0].trigger if trial.recoveries else ""),
+        module.object.sha256,
+        injection.records(),
+        seen.recoveries,
+        sum(each.cycles for each in trial.recoveries),
+        lab.machine.clock.now - begun,
+        leaked,
+        seen.wrong,
+        seen.disk,
+        tuple(lab.dmesg()[log:].splitlines()),
+    )
+
+
+def _serves(trial: _Trial) -> bool:
+    """After a recovery: tell whether the workload comes out right again, as its user would find out."""
+    again = trial.within(lambda: trial.system.workload.run(trial.lab))
+    if trial.lives:
+        trial.within(lambda: trial.system.workload.rest(trial.lab))
+    if again is not None and not again.ok:
+        trial.wrong += again.wrong
+    return again is not None and again.ok
+
+
+def _nanny(trial: _Trial) -> None:
+    """Somebody who uses the service finds it gone, and asks for its recovery (paper, section 5.2.2)."""
+    result, nooks = trial.result, trial.lab.nooks
+    if nooks is None or trial.recoveries or (result is not None and result.ok):
+        return
+    probe = trial.within(lambda: trial.system.workload.run(trial.lab))
+    if trial.lives and probe is not None and not probe.ok and not trial.recoveries:
+        trial.within(lambda: nooks.recover(trial.spec.extension, "the nanny's probe failed"))
+        trial.within(lambda: settle(trial.lab))
+
+
+def _damaged(system: TrialSystem) -> tuple[str, ...]:
+    now = system.fingerprint()
+    return tuple(part for part, checksum in system.checksums.items() if now[part] != checksum)
+
+
+def _failure(recovery: Recovery) -> str:
+    """Return why a recovery is not ok."""
+    if recovery.decisions and not recovery.restart:
+        return recovery.decisions[-1]
+    return f"{recovery.extension} did not come back after: {recovery.trigger}"
