@@ -20,6 +20,7 @@ COMMANDS = (
     "lines",
     "wrappers",
     "api",
+    "bugs",
     "try",
     "release",
     "check",

@@ -85,5 +85,5 @@ def use_a_long_name(scene: Scene) -> None:
     scene.process("sh", program)
 
 
-def nothing(scene: Scene) -> None:  # noqa: ARG001 - to use the service is enough
+def nothing(scene: Scene) -> None:
     """The service is used before and after."""

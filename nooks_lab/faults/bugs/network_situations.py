@@ -42,6 +42,11 @@ def queue(scene: Scene, data: bytes) -> int:
     return kernel.net.queue_xmit(skb)
 
 
+def send(scene: Scene, frames: list[bytes]) -> None:
+    """Have a process send frames, one after another."""
+    scene.process("sendto", lambda: [queue(scene, data) for data in frames])
+
+
 def compare(scene: Scene, sent: list[bytes]) -> None:
     """Look at what has arrived at the other end of the wire."""
     arrived = [data for _, data in scene.lab.peer.received]
@@ -119,7 +124,7 @@ def receive_when_memory_is_in_pieces(scene: Scene) -> None:
 
 def transmit_too_long(scene: Scene) -> None:
     """Send a frame that is too long for the device."""
-    scene.process("sendto", lambda: queue(scene, bytes(TOO_LONG)))
+    send(scene, [bytes(TOO_LONG)])
     scene.lab.run(0.1)
 
 
@@ -157,7 +162,7 @@ def transmit_in_bursts(scene: Scene) -> None:
     scene.lab.peer.received.clear()
     sent = [frame(number) for number in range(8 * BURST)]
     for at in range(0, len(sent), BURST):
-        scene.process("sendto", lambda at=at: [queue(scene, data) for data in sent[at : at + BURST]])
+        send(scene, sent[at : at + BURST])
         scene.lab.run(0.02)
     compare(scene, sent)
 
@@ -169,7 +174,7 @@ def hang_the_transmitter(scene: Scene) -> None:
     command = pci.config_read(slot, _COMMAND, 2)
     pci.config_write(slot, _COMMAND, 2, command & ~_MASTER)
     try:
-        scene.process("sendto", lambda: [queue(scene, frame(number)) for number in range(100)])
+        send(scene, [frame(number) for number in range(100)])
         lab.run(8)
     finally:
         pci.config_write(slot, _COMMAND, 2, command)
@@ -213,5 +218,5 @@ def open_without_memory_and_unload(scene: Scene) -> None:
     reload(scene)
 
 
-def nothing(scene: Scene) -> None:  # noqa: ARG001 - to use the service is enough
+def nothing(scene: Scene) -> None:
     """The service is used before and after."""

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from email import message_from_string
 
-from unidiff import Hunk, PatchSet
 from unidiff.errors import UnidiffParseError
+from unidiff.patch import Hunk, PatchSet
 
 from nooks_lab.faults.wild_store import PatchError
 

@@ -11,9 +11,9 @@ from nooks_lab.web_server import ADDRESS, PORT, Page, WebServer
 from nooks_lab.workloads.compile_local import DEVICE as DISK
 from nooks_lab.workloads.compile_local import MOUNT_POINT, OPTIONS
 from nooks_lab.workloads.fat_volume import format_volume
-from nooks_lab.workloads.network import DEVICE, LINK_SECONDS, NETMASK
 from nooks_lab.workloads.network import ADDRESS as OURS
-from nooks_lab.workloads.play_tune import PlayTune, Player
+from nooks_lab.workloads.network import DEVICE, LINK_SECONDS, NETMASK
+from nooks_lab.workloads.play_tune import Player, PlayTune
 from nooks_lab.workloads.tcp_station import TcpStation
 from nooks_lab.workloads.tune import Tune
 
@@ -44,7 +44,9 @@ class NetworkService:
     def start(self, scene: Scene, driver: ObjectFile, parameters: Parameters | None) -> None:
         """Load it and bring its interface up; see :class:`.Service`."""
         lab = scene.lab
-        if lab.peer.on_frame is None or not isinstance(getattr(lab.peer.on_frame, "__self__", None), TcpStation):
+        if lab.peer.on_frame is None or not isinstance(
+            getattr(lab.peer.on_frame, "__self__", None), TcpStation
+        ):
             TcpStation(lab.peer)
         lab.insmod(driver, parameters)
         self.resume(scene)
@@ -180,7 +182,9 @@ class WebService:
         """Load the network driver and kHTTPd, and publish the page."""
         scene.lab.substitutes["khttpd"] = driver
         self.clients(scene.lab)
-        WebServer(scene.lab, {PAGE: Page("text/html", CONTENTS)}).start(parameters)
+        if parameters:
+            raise ValueError("kHTTPd is started without parameters here")
+        WebServer(scene.lab, {PAGE: Page("text/html", CONTENTS)}).start()
 
     def clients(self, lab: Lab) -> Clients:
         """Return the clients' host, which stands at the far end of the wire from the first use on."""

@@ -3,7 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nooks_lab.faults.bugs import ethtool, file_situations, network_situations, sound_situations, web_situations
+from nooks_lab.faults.bugs import (
+    ethtool,
+    file_situations,
+    network_situations,
+    sound_situations,
+    web_situations,
+)
 from nooks_lab.faults.bugs.scene import Scene
 from nooks_lab.kernel.module import Parameters
 from nooks_lab.lab import Lab

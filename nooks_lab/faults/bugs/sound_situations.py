@@ -114,5 +114,5 @@ def open_when_the_card_is_gone(scene: Scene) -> None:
         pci.config_write(slot, _COMMAND, 2, command)
 
 
-def nothing(scene: Scene) -> None:  # noqa: ARG001 - to use the service is enough
+def nothing(scene: Scene) -> None:
     """The service is used before and after."""

@@ -6,21 +6,24 @@ from nooks_lab.faults.bugs.services import CONTENTS, WebService
 OTHER = "/other.html"
 
 
+def publish(scene: Scene, page: bytes) -> None:
+    """Write to kHTTPd's table of pages."""
+    scene.process("publish", lambda: scene.lab.kernel.sysctl.write("net/khttpd/page", page))
+
+
 def publish_and_fetch(scene: Scene) -> None:
     """Publish another page, fetch it, publish it again, fetch it again, take it out."""
     assert isinstance(scene.service, WebService)
-    kernel = scene.lab.kernel
     for version in range(2):
         contents = CONTENTS + bytes([version])
-        page = f"{OTHER} text/html\n".encode() + contents
-        scene.process("publish", lambda page=page: kernel.sysctl.write("net/khttpd/page", page))
+        publish(scene, f"{OTHER} text/html\n".encode() + contents)
         status, body = scene.service.fetch(scene, OTHER)
         if status and b" 200 " not in status:
             scene.failed.append(f"GET {OTHER}: {status.decode('latin-1')}")
         elif status and body != contents:
             scene.wrong.append(f"{len(body)} bytes came that are not the page {OTHER}")
-    scene.process("publish", lambda: kernel.sysctl.write("net/khttpd/page", f"{OTHER}\n".encode()))
+    publish(scene, f"{OTHER}\n".encode())
 
 
-def nothing(scene: Scene) -> None:  # noqa: ARG001 - to use the service is enough
+def nothing(scene: Scene) -> None:
     """The service is used before and after."""
