@@ -128,6 +128,7 @@ def _play(scene: Scene, act: Callable[[Scene], None]) -> _Play:
         scene.service.resume(scene)
         scene.service.use(scene)
         play.served = scene.notes == noted
+        lab.run(REST)
         if not scene.killed and not _oops(lab):
             after = _checksums(scene, module)
             play.damaged = tuple(part for part in after if checksums.get(part, after[part]) != after[part])
