@@ -120,6 +120,7 @@ def _play(scene: Scene, act: Callable[[Scene], None]) -> _Play:
     try:
         scene.load()
         scene.service.use(scene)
+        lab.run(REST)
         module = lab.kernel.modules.loaded.get(scene.name)
         before, checksums = census.take(lab), _checksums(scene, module)
         act(scene)

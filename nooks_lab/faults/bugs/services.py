@@ -26,7 +26,7 @@ TUNE_SECONDS = 0.04
 PING_BYTES = (56, 1000)
 """One that drivers copy, and one whose buffer they hand on."""
 
-VOLUME_BYTES = 512 << 10
+VOLUME_BYTES = 256 << 10
 """A disk that is soon full."""
 
 PAGE = "/index.html"

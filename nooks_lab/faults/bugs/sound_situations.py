@@ -10,8 +10,10 @@ from nooks_lab.workloads.play_tune import oss_constants
 
 DSP = "/dev/dsp"
 TWO_GIB = 0x8000_1000
-SEVERAL_FRAGMENTS = 1536
-"""Bytes: at 8 kHz 192 ms, in fragments of 32 ms."""
+LONG = 10.0
+"""Simulated seconds: what the driver takes of two gibibytes plays for some of them."""
+SEVERAL_FRAGMENTS = 1344
+"""Bytes: at 8 kHz 168 ms, in fragments of 32 ms."""
 
 _COMMAND, _IO = 4, 1
 _HZ = 100
@@ -48,7 +50,7 @@ def write(scene: Scene, file: int, size: int, claimed: int | None = None) -> int
 def write_two_gibibytes(scene: Scene) -> None:
     """Write with a length that is negative as a signed number."""
     with others_memory(scene.lab.kernel) as changed:
-        scene.process("sh", with_dsp(scene, lambda file: write(scene, file, 256, TWO_GIB)))
+        scene.process("sh", with_dsp(scene, lambda file: write(scene, file, 256, TWO_GIB)), LONG)
     if changed:
         scene.wrong.append(f"{len(changed)} pages of others were overwritten")
 
