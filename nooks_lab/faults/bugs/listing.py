@@ -12,7 +12,9 @@ from nooks_lab.faults.bugs.provoke import Provoked, provoke
 
 def table(bugs: Sequence[Bug]) -> Table:
     """Return the bugs as a table."""
-    shown = Table("bug", "kind", "operation", "function", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    shown = Table(
+        "bug", "kind", "operation", "function", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False
+    )
     for bug in bugs:
         shown.add_row(bug.id, bug.kind, bug.operation, bug.function)
     return shown
