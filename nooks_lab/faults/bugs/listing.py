@@ -12,11 +12,12 @@ from nooks_lab.faults.bugs.provoke import Provoked, provoke
 
 def table(bugs: Sequence[Bug]) -> Table:
     """Return the bugs as a table."""
-    shown = Table(
-        "bug", "kind", "operation", "function", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False
-    )
+    shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    shown.add_column("bug", no_wrap=True)
+    shown.add_column("kind")
+    shown.add_column("operation", no_wrap=True)
     for bug in bugs:
-        shown.add_row(bug.id, bug.kind, bug.operation, bug.function)
+        shown.add_row(bug.id, bug.kind, bug.operation)
     return shown
 
 
