@@ -28,7 +28,7 @@ T = TypeVar("T")
 _WORDS = {Panic: "panic", Hang: "hang", TripleFault: "reset"}
 
 
-class OutOfTime(BaseException):  # noqa: N818 - it ends a trial from within, past whatever catches errors there
+class OutOfTime(BaseException):
     """The trial's simulated time is over."""
 
 

@@ -35,7 +35,6 @@ from nooks_lab.kernel.sched import Scheduler, Thread
 from nooks_lab.kernel.semaphore import Semaphores
 from nooks_lab.kernel.slab import SlabAllocator
 from nooks_lab.kernel.softirq import SoftIrqs
-from nooks_lab.kernel.sound.device_file import DeviceFiles
 from nooks_lab.kernel.sound.dma import DmaChannels
 from nooks_lab.kernel.sound.sound_core import SoundCore
 from nooks_lab.kernel.structs import Array, Types
@@ -213,10 +212,7 @@ class Kernel:
         )
         self.files = self.fs.files
         self.dma = DmaChannels(types, symbols["dma_chan_busy"])
-        self.sound = SoundCore(types, memory, self.slab, symbols["sound_chains"])
-        self.device_files = DeviceFiles(
-            types, self.slab, self.sound, call, machine.clock.advance, self.sched.current_pid
-        )
+        self.sound = SoundCore(self.fs.parts, self.fs.chrdevs, self.fs.names)
         self.skbs = SocketBuffers(types, memory, self.slab, self.pages)
         self.net = NetDevices(
             types, memory, self.slab, self.skbs, self.timers, self.softirqs, symbols, call, self.log
@@ -306,6 +302,7 @@ class Kernel:
         self.inet.boot(self.exported)
         self.inet_stream.boot(self.exported)
         self.fs.boot(self.exported)
+        self.sound.boot(self.exported)
         self.fs.kupdate.spawn = self._daemon
         self.pages.reclaim = self.fs.reclaim
         self.symbols.add(None, *self.image.text, self.image.exported)

@@ -111,6 +111,8 @@ struct address_space_operations ramfs_aops;
 struct super_operations ramfs_ops;
 struct file_system_type ramfs_fs_type;
 struct sound_unit *sound_chains[SOUND_STEP];
+struct file_operations soundcore_fops;
+const char soundcore_name[] = "sound";
 struct dma_chan dma_chan_busy[MAX_DMA_CHANNELS];
 
 void *memcpy(void *dest, const void *src, size_t count)

@@ -99,7 +99,20 @@ class LinearMemory:
 
     def write(self, address: int, data: bytes | memoryview) -> None:
         """Write bytes, page by page; pages before a faulting one have been written, as by ``rep movsb``."""
-        done, size = 0, len(data)
+        size = len(data)
+        if 0 < size <= PAGE_SIZE - (address & 0xFFF):
+            entry = self._entries[address >> PAGE_SHIFT & LAST_PAGE]
+            if entry & WRITTEN != WRITTEN:
+                entry = self._tlb.lookup(address & 0xFFFFFFFF, True)
+            at = entry & PAGE_MASK | address & 0xFFF
+            if at < self._size:
+                self._bytes[at : at + size] = data
+                if self._code_frames[at >> PAGE_SHIFT]:
+                    self._memory.code_written = True
+            else:
+                self._write_bus(at, data)
+            return
+        done = 0
         while done < size:
             take = min(size - done, PAGE_SIZE - (address & 0xFFF))
             at = self.physical(address, True)

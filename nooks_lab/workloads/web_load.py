@@ -169,7 +169,7 @@ class WebLoad:
                     continue
                 else:
                     wrong.append(f"{client.request.method} {client.request.name}: {problem}")
-                    if isinstance(answer, bytes):
+                    if isinstance(answer, bytes) and _status(answer) == str(client.request.status).encode():
                         unnoticed.append(wrong[-1])
                 active.remove(client)
         digest = hashlib.sha256()
@@ -229,6 +229,11 @@ def _head(answer: bytes) -> tuple[bytes, dict[bytes, bytes]]:
         name, _, value = line.partition(b": ")
         header[name.lower()] = value
     return status, header
+
+
+def _status(answer: bytes) -> bytes:
+    """Return the status of an answer, as the client reads it."""
+    return answer.partition(b"\r\n")[0].partition(b" ")[2].partition(b" ")[0]
 
 
 def _whole(request: Request, answer: bytes) -> bool:

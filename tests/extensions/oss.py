@@ -4,64 +4,86 @@ import struct
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from nooks_lab.kernel.fs.files import O_WRONLY, FileError
 from nooks_lab.lab import Lab
 from nooks_lab.workloads.play_tune import oss_constants
 
 T = TypeVar("T")
 DSP, MIXER = "/dev/dsp", "/dev/mixer"
-WRONLY, NONBLOCK = 1, 0o4000
+
+
+def result(call: Callable[[], int]) -> int:
+    """Return the result of a system call as a program has it: an error as its negative number."""
+    try:
+        return call()
+    except FileError as error:
+        return -int(error.args[0])
 
 
 class Sound:
-    """An open device; results are the driver's, errors as negative numbers."""
+    """A device that a process has opened; results are the driver's, errors negative numbers."""
 
-    def __init__(self, lab: Lab, path: str = DSP, flags: int = WRONLY) -> None:
+    def __init__(self, lab: Lab, path: str = DSP, flags: int = O_WRONLY) -> None:
         self.kernel = lab.kernel
-        self.files = lab.kernel.device_files
-        self.words = lab.kernel.user.place(bytes(256))
-        self.buffer = lab.kernel.user.place(bytes(8192))
-        self.file = self.files.open(path, flags)
+        self.files = lab.kernel.files
+        self.fd = result(lambda: self.files.open(path, flags))
 
     def ioctl(self, name: str | int, value: int = 0) -> int:
         """Return the value that comes back, or the error."""
-        self.kernel.memory.set_u32(self.words, value)
         code = oss_constants()[name] if isinstance(name, str) else name
-        result = self.files.ioctl(self.file, code, self.words)
-        return result if result < 0 else self.kernel.memory.u32(self.words)
+        after = b""
+
+        def ask() -> int:
+            nonlocal after
+            answer, after = self.files.ioctl(self.fd, code, value.to_bytes(4, "little"))
+            return answer
+
+        answer = result(ask)
+        return answer if answer < 0 else int.from_bytes(after, "little")
 
     def get(self, name: str, layout: str) -> tuple[Any, ...]:
-        result = self.files.ioctl(self.file, oss_constants()[name], self.words)
-        assert result == 0
-        return struct.unpack(layout, self.kernel.memory.read(self.words, struct.calcsize(layout)))
+        answer, after = self.files.ioctl(self.fd, oss_constants()[name], bytes(struct.calcsize(layout)))
+        assert answer == 0
+        return struct.unpack(layout, after)
 
     def write(self, data: bytes) -> int:
-        self.kernel.memory.write(self.buffer, data)
-        return self.files.write(self.file, self.buffer, len(data))
+        return result(lambda: self.files.write(self.fd, data))
+
+    def write_from(self, address: int, count: int) -> int:
+        """Write what lies at an address, which may be none of the process's own."""
+        table = self.kernel.fs.table
+        file = table.get(self.fd)
+        try:
+            write = table.operation(file, "write")
+            return self.kernel.fs.parts.call(write, file.address, address, count, file.offset_of("f_pos"))
+        finally:
+            table.put(file)
 
     def write_all(self, data: bytes) -> None:
         for at in range(0, len(data), 4096):
             assert self.write(data[at : at + 4096]) == len(data[at : at + 4096])
 
     def close(self) -> None:
-        self.files.close(self.file)
+        self.files.close(self.fd)
 
 
 def process(lab: Lab, body: Callable[[], T]) -> T:
     """Run a process, whose files are closed at its end."""
-
-    def run() -> T:
-        with lab.kernel.device_files.process():
-            return body()
-
-    return lab.kernel.in_task("program", run)
+    return lab.kernel.in_task("program", body)
 
 
-def with_device(lab: Lab, body: Callable[[Sound], T], path: str = DSP, flags: int = WRONLY) -> T:
-    """Open a device in a process, do something, close it."""
+def with_device(lab: Lab, body: Callable[[Sound], T], path: str = DSP, flags: int = O_WRONLY) -> T:
+    """Open a device in a process, and do something."""
 
     def run() -> T:
         sound = Sound(lab, path, flags)
-        assert sound.file > 0, sound.file
+        assert sound.fd >= 0, sound.fd
         return body(sound)
 
     return process(lab, run)
+
+
+def doze(lab: Lab, jiffies: int) -> None:
+    """Let the process sleep."""
+    lab.kernel.sched.set_task_state(lab.kernel.sched.current.address, 1)
+    lab.kernel.sched.schedule_timeout(jiffies)

@@ -4,15 +4,19 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from oss import MIXER, NONBLOCK, WRONLY, Sound, process, with_device
+from oss import MIXER, Sound, doze, process, result, with_device
 
 import nooks_lab as nl
 from nooks_lab import extensions
 from nooks_lab.faults import census
 from nooks_lab.faults.poisoned_text import tracing
 from nooks_lab.kernel.errno import EAGAIN, EBUSY, EFAULT, EINVAL, ENODEV, ENOENT
+from nooks_lab.kernel.fs.files import O_NONBLOCK, O_RDONLY, O_WRONLY
+from nooks_lab.kernel.fs.select import POLLOUT
 from nooks_lab.kernel.module import ModuleError
+from nooks_lab.kernel.sound.sound_core import DSP16, SOUND_MAJOR
 from nooks_lab.lab import Lab
+from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.devices.dac import SampleFormat
 from nooks_lab.machine.devices.es1371 import Es1371
 from nooks_lab.machine.devices.sb16 import Sb16
@@ -82,6 +86,13 @@ def test_a_device_starts_with_8_khz_8_bits_mono(booted: Booted) -> None:
     assert with_device(booted.lab, look) == (U8, 8_000, 1, U8 | S16_LE)
 
 
+def test_dsp_w_starts_with_16_bits(booted: Booted) -> None:
+    lab = booted.lab
+    if not process(lab, lambda: lab.kernel.files.exists("/dev/dspW")):
+        process(lab, lambda: lab.kernel.files.mknod("/dev/dspW", 0o020666, SOUND_MAJOR, DSP16))
+    assert with_device(lab, lambda sound: sound.ioctl("SNDCTL_DSP_SETFMT", 0), "/dev/dspW") == S16_LE
+
+
 def test_what_it_cannot_do_becomes_what_it_can(booted: Booted) -> None:
     def ask(sound: Sound) -> tuple[int, ...]:
         return (
@@ -111,6 +122,37 @@ def test_the_room_is_what_can_be_written_at_once(booted: Booted) -> None:
     assert refused == -EAGAIN
     assert room + delay == 2048
     assert 0 <= room < 64
+
+
+def test_poll_waits_for_room_of_a_fragment(booted: Booted) -> None:
+    def fill(sound: Sound) -> tuple[list[int], ...]:
+        sound.ioctl("SNDCTL_DSP_SETFRAGMENT", 4 << 16 | 9)
+        sound.ioctl("SNDCTL_DSP_NONBLOCK")
+        wanted = [(sound.fd, POLLOUT)]
+        empty = sound.files.poll(wanted, 0)
+        assert sound.write(b"\x80" * 5000) == 2048
+        full = sound.files.poll(wanted, 0)
+        begun = booted.lab.machine.clock.now
+        waited = sound.files.poll(wanted)
+        # A fragment of 512 bytes at 8,000 a second takes 64 ms.
+        assert 0.05 < (booted.lab.machine.clock.now - begun) / CPU_HZ < 0.08
+        assert sound.write(b"\x80" * 512) >= 512
+        return empty, full, waited
+
+    assert with_device(booted.lab, fill) == ([POLLOUT], [0], [POLLOUT])
+
+
+def test_fragments_can_be_subdivided_once(booted: Booted) -> None:
+    def divide(sound: Sound) -> tuple[int, ...]:
+        return (
+            sound.ioctl("SNDCTL_DSP_GETBLKSIZE"),
+            sound.ioctl("SNDCTL_DSP_SUBDIVIDE", 3),
+            sound.ioctl("SNDCTL_DSP_SUBDIVIDE", 2),
+            sound.ioctl("SNDCTL_DSP_GETBLKSIZE"),
+            sound.ioctl("SNDCTL_DSP_SUBDIVIDE", 4),
+        )
+
+    assert with_device(booted.lab, divide) == (256, -EINVAL, 2, 128, -EINVAL)
 
 
 def test_sync_returns_when_all_is_played(booted: Booted) -> None:
@@ -152,18 +194,15 @@ def test_one_process_has_the_device_and_others_wait_or_hear_that_it_is_busy(boot
     lab, order = booted.lab, []
 
     def first() -> None:
-        with lab.kernel.device_files.process():
-            sound = Sound(lab)
-            assert Sound(lab, flags=WRONLY | NONBLOCK).file == -EBUSY
-            sound.write_all(b"\x80" * 4000)
-            order.append("first")
-            sound.close()
+        sound = Sound(lab)
+        assert Sound(lab, flags=O_WRONLY | O_NONBLOCK).fd == -EBUSY
+        sound.write_all(b"\x80" * 4000)
+        order.append("first")
+        sound.close()
 
     def second() -> None:
-        with lab.kernel.device_files.process():
-            sound = Sound(lab)
-            assert sound.file > 0
-            order.append("second")
+        assert Sound(lab).fd >= 0
+        order.append("second")
 
     threads = [lab.kernel.start("one", first), lab.kernel.start("two", second)]
     for thread in threads:
@@ -173,20 +212,20 @@ def test_one_process_has_the_device_and_others_wait_or_hear_that_it_is_busy(boot
 
 def test_bad_calls_are_errors(booted: Booted) -> None:
     lab = booted.lab
-    assert process(lab, lambda: Sound(lab, "/dev/dsp1").file) == -ENODEV
-    assert process(lab, lambda: Sound(lab, "/dev/null").file) == -ENOENT
-    assert process(lab, lambda: Sound(lab, flags=0).file) == -EINVAL
+    assert process(lab, lambda: Sound(lab, "/dev/dsp1").fd) == -ENODEV
+    assert process(lab, lambda: Sound(lab, "/dev/dsp7").fd) == -ENOENT
+    assert process(lab, lambda: Sound(lab, flags=O_RDONLY).fd) == -EINVAL
 
     def calls(sound: Sound) -> tuple[int, ...]:
         return (
             sound.ioctl(0x12345678),
-            sound.files.write(sound.file, 0x1000, 4096),
-            sound.files.write(sound.file, 0xC0100000, 4096),
-            sound.files.ioctl(sound.file, 0xC0045002, 0x1000),
+            sound.write_from(0x1000, 4096),
+            sound.write_from(0xC0100000, 4096),
+            result(lambda: sound.files.ioctl(sound.fd, 0xC0045002, 0x1000)[0]),
         )
 
     assert with_device(lab, calls) == (-EINVAL, -EFAULT, -EFAULT, -EFAULT)
-    assert with_device(lab, lambda sound: sound.write(b""), flags=WRONLY) == 0
+    assert with_device(lab, lambda sound: sound.write(b"")) == 0
 
 
 def test_volumes_are_set_and_read_back(booted: Booted) -> None:
@@ -227,10 +266,39 @@ def test_a_volume_reaches_the_card(booted: Booted) -> None:
 
 def test_the_driver_cannot_be_unloaded_while_a_file_is_open(booted: Booted) -> None:
     lab = booted.lab
-    file = lab.kernel.in_task("open", lambda: Sound(lab).file)
+
+    def keep_open() -> None:
+        Sound(lab)
+        doze(lab, 50)
+
+    thread = lab.kernel.start("program", keep_open)
+    lab.run(0.1)
     with pytest.raises(ModuleError, match="in use"):
         lab.kernel.rmmod(booted.extension)
-    lab.kernel.in_task("close", lambda: lab.kernel.device_files.close(file))
+    lab.kernel.wait(thread)
+    assert lab.kernel.modules.loaded[booted.extension].struct.usecount == 0
+
+
+def test_an_open_that_the_driver_refuses_leaves_nothing(booted: Booted) -> None:
+    lab = booted.lab
+    assert process(lab, lambda: Sound(lab, flags=O_RDONLY).fd) == -EINVAL
+    before = census.take(lab)
+    assert process(lab, lambda: Sound(lab, flags=O_RDONLY).fd) == -EINVAL
+    assert census.take(lab) == before
+    assert lab.kernel.modules.loaded[booted.extension].struct.usecount == 0
+
+
+def test_the_devices_node_stays_the_root_filesystems(booted: Booted) -> None:
+    """What a driver sees of the node is its own: it neither changes it nor keeps it."""
+    lab = booted.lab
+    node = process(lab, lambda: lab.kernel.files.stat("/dev/dsp"))
+    assert (node.mode & 0o170000, node.rdev) == (0o020000, 14 << 8 | 3)
+    with_device(lab, lambda sound: sound.write_all(b"\x80" * 100))
+    assert process(lab, lambda: lab.kernel.files.stat("/dev/dsp")) == node
+    if lab.nooks is not None:
+        (domain,) = lab.nooks.domains
+        kinds = {each.type for each in lab.nooks.tracker.objects(domain)}
+        assert not kinds & {"file", "inode", "dentry", "super_block"}
 
 
 def test_the_tracker_is_sound_after_all_this(booted: Booted) -> None:
@@ -297,9 +365,7 @@ def test_both_cards_play_at_once() -> None:
         lab.insmod("es1371")
 
         def play(path: str, byte: int) -> None:
-            with lab.kernel.device_files.process():
-                sound = Sound(lab, path)
-                sound.write_all(bytes((byte,)) * 20_000)
+            Sound(lab, path).write_all(bytes((byte,)) * 20_000)
 
         threads = [
             lab.kernel.start(path, lambda p=path, b=b: play(p, b))

@@ -4,12 +4,12 @@ import random
 
 import pytest
 from broken_function import break_function, targets
-from oss import Sound
+from oss import Sound, doze, with_device
 
 import nooks_lab as nl
 from nooks_lab.faults import census
 from nooks_lab.faults.checksums import kernel_checksums
-from nooks_lab.kernel.errno import EIO
+from nooks_lab.kernel.errno import EIO, ENODEV
 from nooks_lab.kernel.kernel import Panic, TaskDied
 from nooks_lab.kernel.sched import Thread
 from nooks_lab.lab import Lab
@@ -73,25 +73,25 @@ def test_a_writer_that_sleeps_in_the_failing_driver_wakes_with_an_error(extensio
         results: list[int] = []
 
         def write() -> None:
-            with lab.kernel.device_files.process():
-                sound = Sound(lab)
-                while not results or results[-1] > 0:
-                    results.append(sound.write(b"\x80" * 8192))
-                # The file is dead for good; a new one works.
-                results.append(sound.write(b"\x80" * 16))
-                results.append(sound.ioctl("SNDCTL_DSP_GETFMTS"))
-                sound.close()
-                lab.kernel.sched.set_task_state(lab.kernel.sched.current.address, 1)
-                lab.kernel.sched.schedule_timeout(5)
-                again = Sound(lab)
-                results.append(again.write(b"\x80" * 16))
+            sound = Sound(lab)
+            while not results or results[-1] > 0:
+                results.append(sound.write(b"\x80" * 8192))
+            # The failed driver takes no new file, and its successor is not there yet.
+            results.append(Sound(lab).fd)
+            doze(lab, 5)
+            # The file is dead for good; a new one works.
+            results.append(sound.write(b"\x80" * 16))
+            results.append(sound.ioctl("SNDCTL_DSP_GETFMTS"))
+            sound.close()
+            again = Sound(lab)
+            results.append(again.write(b"\x80" * 16))
 
         thread = lab.kernel.start("writer", write)
         lab.run(1.0)
         assert thread.task.state == 1
         manager(lab).recover(extension)
         lab.kernel.wait(thread)
-        assert results[-4:] == [-EIO, -EIO, -EIO, 16]
+        assert results[-5:] == [-EIO, -EIO, -EIO, -EIO, 16]
         (recovery,) = manager(lab).recoveries
         assert (recovery.ok, recovery.leaked, recovery.blocked) == (True, 0, [])
 
@@ -146,14 +146,22 @@ def test_one_hears_that_the_music_goes_on_after_a_recovery(extension: str) -> No
 def test_a_driver_that_is_not_restarted_reaches_memory_no_more(extension: str) -> None:
     policy = Policy(by_extension={extension: Rule(action="disable")})
     with nl.boot(nooks=True, policy=policy, devices=PlayTune(extension).devices) as lab:
-        # Once round, so that every page table is there already.
+        # Once round, so that every page table is there already, and a process's buffer.
         lab.insmod(extension)
+        with_device(lab, lambda sound: sound.write(b"\x77" * 100))
         lab.kernel.rmmod(extension)
         before = census.take(lab)
         lab.insmod(extension)
-        file = lab.kernel.in_task("open", lambda: Sound(lab)).file
-        buffer = lab.kernel.user.place(b"\x77" * 8192)
-        lab.kernel.in_task("write", lambda: lab.kernel.device_files.write(file, buffer, 8000))
+        results: list[int] = []
+
+        def write() -> None:
+            sound = Sound(lab)
+            results.append(sound.write(b"\x77" * 8000))
+            doze(lab, 200)
+            results.append(sound.write(b"\x77" * 100))
+
+        thread = lab.kernel.start("writer", write)
+        lab.run(0.1)
         manager(lab).recover(extension)
         lab.run(0.2)
         card = lab.cards[PlayTune(extension).devices[0]]
@@ -161,7 +169,8 @@ def test_a_driver_that_is_not_restarted_reaches_memory_no_more(extension: str) -
         heard = sum(len(piece.data) for piece in card.played)
         lab.run(1.0)
         assert sum(len(piece.data) for piece in card.played) == heard
-        assert lab.kernel.in_task("write", lambda: lab.kernel.device_files.write(file, buffer, 100)) == -EIO
-        lab.kernel.in_task("close", lambda: lab.kernel.device_files.close(file))
+        lab.kernel.wait(thread)
+        assert results == [8000, -EIO]
+        assert lab.kernel.in_task("open", lambda: Sound(lab).fd) == -ENODEV
         lab.run(0.05)
         assert census.take(lab).more_than(before) == dict.fromkeys(census.take(lab).more_than(before), 0)

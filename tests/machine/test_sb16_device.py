@@ -170,6 +170,15 @@ def test_the_time_constant_sets_the_rate(pc: Machine) -> None:
     assert card(pc).played[0].rate == 1_000_000 // (256 - 0x83)
 
 
+def test_a_single_block_at_high_speed_has_the_length_of_command_48h(pc: Machine) -> None:
+    program(pc, 1, BUFFER, 500, READ | AUTO)
+    command(pc, 0x41, 0x2B, 0x11, 0x48, 0xC7, 0x00, 0x91, 0xE0, 0x55)
+    assert pc.bus.port_read(card(pc).base + 10, 1) == 0xAA
+    wait(pc, CPU_HZ // 10)
+    assert played(pc) == SAMPLES[:200]
+    assert card(pc).state.transfer is None
+
+
 def test_leaving_auto_initialised_mode_ends_with_the_block(pc: Machine) -> None:
     program(pc, 5, BUFFER, 2048, READ | AUTO)
     command(pc, 0x41, 0xAC, 0x44, 0xB6, 0x30, 0xFF, 0x01)

@@ -15,6 +15,7 @@
 #include <linux/fs.h>
 #include <linux/interrupt.h>
 #include <linux/pci.h>
+#include <linux/poll.h>
 #include <linux/sched.h>
 #include <linux/sound.h>
 #include <linux/soundcard.h>
@@ -85,6 +86,7 @@ struct es1371_state {
 		unsigned int underruns;
 		unsigned int ossfragshift;
 		unsigned int ossmaxfrags;
+		unsigned int subdivision;
 		unsigned char ready;
 		unsigned char running;
 		unsigned char ending;	/* DAC2 stops when this count is through */
@@ -381,6 +383,8 @@ static void es1371_prog_dmabuf(struct es1371_state *s)
 	unsigned int wanted = s->rate * es1371_frame_bytes(s) / ES_DEFAULT_FRAGMENTS_PER_SECOND;
 	unsigned int shift = db->ossfragshift;
 
+	if (db->subdivision)
+		wanted /= db->subdivision;
 	if (!shift)
 		for (shift = ES_MIN_FRAGSHIFT; (2U << shift) <= wanted; shift++)
 			;
@@ -651,6 +655,24 @@ static ssize_t es1371_write(struct file *file, const char *buffer, size_t count,
 	return done;
 }
 
+static unsigned int es1371_poll(struct file *file, poll_table *wait)
+{
+	struct es1371_state *s = file->private_data;
+	struct dmabuf *db = &s->dma_dac2;
+	unsigned long flags;
+	unsigned int mask = 0;
+
+	if (!db->ready)
+		es1371_prog_dmabuf(s);
+	poll_wait(file, &db->wait, wait);
+	spin_lock_irqsave(&s->lock, flags);
+	es1371_update_ptr(s);
+	if (!db->ending && (int)db->dmasize - db->count >= (int)db->fragsize)
+		mask = POLLOUT | POLLWRNORM;
+	spin_unlock_irqrestore(&s->lock, flags);
+	return mask;
+}
+
 static int es1371_set_format(struct es1371_state *s, int fmt, unsigned int channels, unsigned int rate)
 {
 	unsigned long flags;
@@ -730,6 +752,18 @@ static int es1371_set_fragment(struct es1371_state *s, unsigned int value)
 	return 0;
 }
 
+/* Smaller fragments than the driver chooses, for who did not ask for a size. */
+static int es1371_subdivide(struct dmabuf *db, int value)
+{
+	if (db->ossfragshift || db->subdivision || db->running || db->count)
+		return -EINVAL;
+	if (value != 1 && value != 2 && value != 4)
+		return -EINVAL;
+	db->subdivision = value;
+	db->ready = 0;
+	return 0;
+}
+
 /* The ioctls whose argument is an int that goes in and comes back. */
 static int es1371_set_ioctl(struct es1371_state *s, unsigned int cmd, unsigned long arg)
 {
@@ -760,6 +794,9 @@ static int es1371_set_ioctl(struct es1371_state *s, unsigned int cmd, unsigned l
 		break;
 	case SNDCTL_DSP_SETFRAGMENT:
 		err = es1371_set_fragment(s, value);
+		break;
+	case SNDCTL_DSP_SUBDIVIDE:
+		err = es1371_subdivide(&s->dma_dac2, value);
 		break;
 	}
 	return err ? err : put_user(value, (int *)arg);
@@ -794,6 +831,7 @@ static int es1371_ioctl(struct inode *inode, struct file *file, unsigned int cmd
 	case SNDCTL_DSP_CHANNELS:
 	case SNDCTL_DSP_SETFMT:
 	case SNDCTL_DSP_SETFRAGMENT:
+	case SNDCTL_DSP_SUBDIVIDE:
 		return es1371_set_ioctl(s, cmd, arg);
 	case SNDCTL_DSP_GETBLKSIZE:
 		return put_user(s->dma_dac2.fragsize, (int *)arg);
@@ -846,15 +884,15 @@ static int es1371_open(struct inode *inode, struct file *file)
 	}
 	s->open = 1;
 	file->private_data = s;
-	/* /dev/dsp starts with 8 kHz, 8 bits, mono, for whoever says nothing else. */
-	s->fmt = AFMT_U8;
+	/* /dev/dsp starts with 8 kHz, 8 bits, mono, for whoever says nothing else, /dev/dspW with 16 bits. */
+	s->fmt = (MINOR(inode->i_rdev) & 0x0f) == SND_DEV_DSP16 ? AFMT_S16_LE : AFMT_U8;
 	s->channels = 1;
 	s->rate = ES_DEFAULT_RATE;
 	spin_lock_irqsave(&s->lock, flags);
 	es1371_set_dac2_rate(s, s->rate);
 	spin_unlock_irqrestore(&s->lock, flags);
 	s->dma_dac2.ready = 0;
-	s->dma_dac2.ossfragshift = s->dma_dac2.ossmaxfrags = 0;
+	s->dma_dac2.ossfragshift = s->dma_dac2.ossmaxfrags = s->dma_dac2.subdivision = 0;
 	s->dma_dac2.total_bytes = s->dma_dac2.blocks = 0;
 	return 0;
 }
@@ -876,6 +914,7 @@ static int es1371_release(struct inode *inode, struct file *file)
 static struct file_operations es1371_audio_fops = {
 	.owner = THIS_MODULE,
 	.write = es1371_write,
+	.poll = es1371_poll,
 	.ioctl = es1371_ioctl,
 	.open = es1371_open,
 	.release = es1371_release,

@@ -15,6 +15,7 @@
 #include <linux/fs.h>
 #include <linux/interrupt.h>
 #include <linux/ioport.h>
+#include <linux/poll.h>
 #include <linux/sched.h>
 #include <linux/sound.h>
 #include <linux/soundcard.h>
@@ -77,9 +78,10 @@ struct sb_dmabuf {
 	unsigned int total_bytes;
 	unsigned int blocks;
 	unsigned int underruns;
-	/* As SNDCTL_DSP_SETFRAGMENT has asked; 0 is the driver's choice. */
+	/* As SNDCTL_DSP_SETFRAGMENT or SNDCTL_DSP_SUBDIVIDE has asked; 0 is the driver's choice. */
 	unsigned int ossfragshift;
 	unsigned int ossmaxfrags;
+	unsigned int subdivision;
 	unsigned char ready;
 	unsigned char running;
 	unsigned char ending;	/* the DSP was told to stop with the end of this block */
@@ -381,6 +383,8 @@ static void sb_prog_dmabuf(struct sb_card *card)
 	if (!fragshift) {
 		unsigned int wanted = sb_bytes_per_second(card) / SB_DEFAULT_FRAGMENTS_PER_SECOND;
 
+		if (db->subdivision)
+			wanted /= db->subdivision;
 		for (fragshift = SB_MIN_FRAGSHIFT; (2U << fragshift) <= wanted; fragshift++)
 			;
 	}
@@ -679,6 +683,24 @@ static ssize_t sb_write(struct file *file, const char *buffer, size_t count, lof
 	return done;
 }
 
+static unsigned int sb_poll(struct file *file, poll_table *wait)
+{
+	struct sb_card *card = file->private_data;
+	struct sb_dmabuf *db = &card->dac;
+	unsigned long flags;
+	unsigned int mask = 0;
+
+	if (!db->ready)
+		sb_prog_dmabuf(card);
+	poll_wait(file, &card->wait, wait);
+	spin_lock_irqsave(&card->lock, flags);
+	sb_update_ptr(card);
+	if (!db->ending && (int)db->dmasize - db->count >= (int)db->fragsize)
+		mask = POLLOUT | POLLWRNORM;
+	spin_unlock_irqrestore(&card->lock, flags);
+	return mask;
+}
+
 static int sb_set_format(struct sb_card *card, int fmt, unsigned int channels, unsigned int rate)
 {
 	int err = sb_drain(card);
@@ -711,6 +733,18 @@ static int sb_set_fragment(struct sb_card *card, unsigned int value)
 	db->ossmaxfrags = value >> 16;
 	if (db->ossfragshift > PAGE_SHIFT + db->order - 1)
 		db->ossfragshift = PAGE_SHIFT + db->order - 1;
+	db->ready = 0;
+	return 0;
+}
+
+/* Smaller fragments than the driver chooses, for who did not ask for a size. */
+static int sb_subdivide(struct sb_dmabuf *db, int value)
+{
+	if (db->ossfragshift || db->subdivision || db->running || db->count)
+		return -EINVAL;
+	if (value != 1 && value != 2 && value != 4)
+		return -EINVAL;
+	db->subdivision = value;
 	db->ready = 0;
 	return 0;
 }
@@ -791,8 +825,7 @@ static int sb_set_ioctl(struct sb_card *card, unsigned int cmd, unsigned long ar
 		err = sb_set_fragment(card, value);
 		break;
 	case SNDCTL_DSP_SUBDIVIDE:
-		if (card->dac.ossfragshift || value < 1)
-			return -EINVAL;
+		err = sb_subdivide(&card->dac, value);
 		break;
 	}
 	return err ? err : put_user(value, (int *)arg);
@@ -866,12 +899,12 @@ static int sb_open(struct inode *inode, struct file *file)
 	}
 	card->open = 1;
 	file->private_data = card;
-	/* /dev/dsp starts with 8 kHz, 8 bits, mono, for whoever says nothing else. */
-	card->fmt = AFMT_U8;
+	/* /dev/dsp starts with 8 kHz, 8 bits, mono, for whoever says nothing else, /dev/dspW with 16 bits. */
+	card->fmt = (MINOR(inode->i_rdev) & 0x0f) == SND_DEV_DSP16 ? AFMT_S16_LE : AFMT_U8;
 	card->channels = 1;
 	card->rate = SB_DEFAULT_RATE;
 	card->dac.ready = 0;
-	card->dac.ossfragshift = card->dac.ossmaxfrags = 0;
+	card->dac.ossfragshift = card->dac.ossmaxfrags = card->dac.subdivision = 0;
 	card->dac.total_bytes = card->dac.blocks = 0;
 	sb_dsp_command(card, SB_CMD_SPEAKER_ON);
 	return 0;
@@ -895,6 +928,7 @@ static int sb_release(struct inode *inode, struct file *file)
 static struct file_operations sb_dsp_fops = {
 	.owner = THIS_MODULE,
 	.write = sb_write,
+	.poll = sb_poll,
 	.ioctl = sb_ioctl,
 	.open = sb_open,
 	.release = sb_release,

@@ -3,6 +3,7 @@
 from nooks_lab.kernel.errno import EIO
 from nooks_lab.kernel.exports import export
 from nooks_lab.kernel.fs.parts import FsParts, error_pointer
+from nooks_lab.kernel.fs.select import POLLERR
 
 _INODE = {
     "create": "bad_inode_create",
@@ -21,6 +22,7 @@ _FILE = {
     "read": "bad_file_read",
     "write": "bad_file_write",
     "readdir": "bad_file_readdir",
+    "poll": "bad_file_poll",
     "ioctl": "bad_file_ioctl",
     "open": "bad_file_open",
     "fsync": "bad_file_fsync",
@@ -100,6 +102,11 @@ class BadInodes:
     def bad_file_readdir(self, file: int, dirent: int, filldir: int) -> int:
         """Fail."""
         return -EIO
+
+    @export()
+    def bad_file_poll(self, file: int, wait: int) -> int:
+        """Say that there is an error: nobody waits for anything here."""
+        return POLLERR
 
     @export()
     def bad_file_ioctl(self, inode: int, file: int, cmd: int, arg: int) -> int:

@@ -4,6 +4,7 @@ from typing import Any
 
 from nooks_lab.kernel.errno import EBUSY, EINVAL, ENODEV
 from nooks_lab.kernel.exports import export
+from nooks_lab.kernel.fs.fops import fops_get
 from nooks_lab.kernel.fs.parts import FsParts
 
 MAX_CHRDEV = 255
@@ -63,10 +64,6 @@ class CharacterDevices:
         operations = self.operations(self._parts.view("inode", inode).i_rdev >> 8)
         if not operations:
             return -ENODEV
-        table = self._parts.view("file_operations", operations)
-        if table.owner:
-            self._parts.view("module", table.owner).usecount += 1
-        struct.f_op = operations
-        if not table.open:
-            return 0
-        return self._parts.call(table.open, inode, file)
+        struct.f_op = fops_get(self._parts, operations)
+        function = self._parts.view("file_operations", operations).open
+        return self._parts.call(function, inode, file) if function else 0

@@ -5,6 +5,7 @@ from typing import Any
 from nooks_lab.kernel.errno import EBADF, EMFILE, ENOMEM
 from nooks_lab.kernel.fs.dcache import Dcache
 from nooks_lab.kernel.fs.file_error import FileError
+from nooks_lab.kernel.fs.fops import fops_get, fops_put
 from nooks_lab.kernel.fs.inodes import Inodes
 from nooks_lab.kernel.fs.namei import Place
 from nooks_lab.kernel.fs.parts import FsParts
@@ -32,11 +33,6 @@ class FileTable:
         operations = file.f_op
         return int(getattr(self._parts.view("file_operations", operations), name)) if operations else 0
 
-    def _count_module(self, operations: int, step: int) -> None:
-        owner = self._parts.view("file_operations", operations).owner if operations else 0
-        if owner:
-            self._parts.view("module", owner).usecount += step
-
     def open(self, place: Place, flags: int) -> Any:
         """``dentry_open``: return an open file of a place, whose use it takes over, or a negative error number."""
         parts = self._parts
@@ -53,11 +49,11 @@ class FileTable:
         sb = self._supers.view(inode.i_sb)
         list_add(self._memory, address, sb.s_files.address)
         parts.count("nr_files", 1)
-        self._count_module(file.f_op, 1)
+        fops_get(parts, file.f_op)
         operation = self.operation(file, "open")
         error = parts.call(operation, inode.address, address) if operation else 0
         if error:
-            self._count_module(file.f_op, -1)
+            fops_put(parts, file.f_op)
             self._free(file)
             return error
         return file
@@ -85,7 +81,7 @@ class FileTable:
         if release:
             inode = self._dcache.view(file.f_dentry).d_inode
             self._parts.raw_call(release, inode, file.address)
-        self._count_module(file.f_op, -1)
+        fops_put(self._parts, file.f_op)
         self._free(file)
 
     # Of a process

@@ -4,7 +4,7 @@ Descriptors are numbers, as in a C program; a process's files are closed when it
 :class:`.FileError` with Linux's error number.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,7 @@ from nooks_lab.kernel.fs.inodes import MS_RDONLY, S_IFDIR, S_IFMT, S_IFREG, Inod
 from nooks_lab.kernel.fs.namei import Names, Place
 from nooks_lab.kernel.fs.page_cache import PageCache
 from nooks_lab.kernel.fs.parts import FsParts
+from nooks_lab.kernel.fs.select import Select
 from nooks_lab.kernel.fs.supers import Supers
 from nooks_lab.kernel.fs.user_buffers import SIZE, UserBuffers
 
@@ -111,13 +112,14 @@ class Files:
         pages: PageCache,
         buffers: BufferCache,
         attributes: Attributes,
+        select: Select,
         user: UserBuffers,
         keep_flushing: Callable[[], None],
     ) -> None:
         self._parts, self._memory, self._names, self._table = parts, parts.memory, names, table
         self._supers, self._inodes, self._dcache = supers, inodes, dcache
         self._pages, self._buffers, self._attributes = pages, buffers, attributes
-        self._user, self._keep_flushing = user, keep_flushing
+        self._select, self._user, self._keep_flushing = select, user, keep_flushing
 
     def _enter(self) -> None:
         """Begin a system call; here, where the process holds no lock, the two caches of names are kept small."""
@@ -299,6 +301,11 @@ class Files:
 
         result = self._with_file(fd, ask)
         return result, after
+
+    def poll(self, fds: Sequence[tuple[int, int]], timeout: int = -1) -> list[int]:
+        """Wait until something can be done with one of some files; see :meth:`.Select.poll`."""
+        self._enter()
+        return self._select.poll(fds, timeout)
 
     def ftruncate(self, fd: int, size: int) -> None:
         """Make an open file this long."""

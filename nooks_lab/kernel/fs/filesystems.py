@@ -18,6 +18,7 @@ from nooks_lab.kernel.fs.namei import Names
 from nooks_lab.kernel.fs.page_cache import PageCache
 from nooks_lab.kernel.fs.parts import FsParts
 from nooks_lab.kernel.fs.ramfs import Ramfs
+from nooks_lab.kernel.fs.select import Select
 from nooks_lab.kernel.fs.supers import Supers
 from nooks_lab.kernel.fs.user_buffers import UserBuffers
 from nooks_lab.kernel.page_table import PageTable
@@ -52,6 +53,7 @@ class FileSystems:
         self.attributes = Attributes(parts, self.inodes, self.pages)
         self.names = Names(parts, self.supers, self.inodes, self.dcache, self.attributes)
         self.table = FileTable(parts, self.supers, self.inodes, self.dcache)
+        self.select = Select(parts, self.table)
         self.filemap = FileMap(parts, self.supers, self.inodes, self.pages, self.attributes)
         self.chrdevs = CharacterDevices(parts)
         self.bad_inodes = BadInodes(parts)
@@ -67,6 +69,7 @@ class FileSystems:
             self.pages,
             self.buffers,
             self.attributes,
+            self.select,
             UserBuffers(parts, table),
             self.kupdate.start,
         )
@@ -84,6 +87,7 @@ class FileSystems:
             self.dcache,
             self.supers,
             self.attributes,
+            self.select,
             self.filemap,
             self.chrdevs,
             self.bad_inodes,

@@ -13,6 +13,7 @@
 #include <linux/locks.h>
 #include <linux/major.h>
 #include <linux/pagemap.h>
+#include <linux/poll.h>
 #include <linux/smp_lock.h>
 #include <linux/time.h>
 #include <linux/timer.h>
@@ -73,6 +74,18 @@ extern void ide_timer_expiry(unsigned long data);
 extern void end_buffer_io_sync(struct buffer_head *bh, int uptodate);
 extern void end_buffer_io_async(struct buffer_head *bh, int uptodate);
 
+/* A process in poll() stands on a queue by each entry; the entries fill the rest of the page. */
+struct poll_table_entry {
+	struct file *filp;
+	wait_queue_t wait;
+	wait_queue_head_t *wait_address;
+};
+
+struct poll_table_page {
+	struct poll_table_page *next;
+	struct poll_table_entry *entry;		/* the next free one */
+};
+
 extern int chrdev_open(struct inode *inode, struct file *file);
 
 extern int bad_inode_create(struct inode *dir, struct dentry *dentry, int mode);
@@ -88,6 +101,7 @@ extern loff_t bad_file_llseek(struct file *file, loff_t offset, int origin);
 extern ssize_t bad_file_read(struct file *file, char *buf, size_t count, loff_t *ppos);
 extern ssize_t bad_file_write(struct file *file, const char *buf, size_t count, loff_t *ppos);
 extern int bad_file_readdir(struct file *file, void *dirent, filldir_t filldir);
+extern unsigned int bad_file_poll(struct file *file, struct poll_table_struct *wait);
 extern int bad_file_ioctl(struct inode *inode, struct file *file, unsigned int cmd, unsigned long arg);
 extern int bad_file_open(struct inode *inode, struct file *file);
 extern int bad_file_fsync(struct file *file, struct dentry *dentry, int datasync);

@@ -20,6 +20,10 @@ struct sound_unit {
 };
 
 extern struct sound_unit *sound_chains[SOUND_STEP];
+extern struct file_operations soundcore_fops;
+extern const char soundcore_name[];
+
+extern int soundcore_open(struct inode *inode, struct file *file);
 
 struct dma_chan {
 	int lock;

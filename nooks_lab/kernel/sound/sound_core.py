@@ -1,12 +1,15 @@
-"""Sound devices by minor number (Linux 2.4 ``drivers/sound/sound_core.c``)."""
+"""Sound devices by minor number, and the opening of their files (Linux 2.4 ``drivers/sound/sound_core.c``)."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from nooks_lab.kernel.errno import EBUSY, EINVAL, ENOENT, ENOMEM
+from nooks_lab.kernel.errno import EBUSY, EINVAL, ENODEV, ENOENT, ENOMEM
 from nooks_lab.kernel.exports import export
-from nooks_lab.kernel.slab import SlabAllocator
-from nooks_lab.kernel.structs import Types
-from nooks_lab.machine.linear import LinearMemory
+from nooks_lab.kernel.fs.chrdev import CharacterDevices
+from nooks_lab.kernel.fs.fops import fops_get, fops_put
+from nooks_lab.kernel.fs.inodes import S_IFCHR
+from nooks_lab.kernel.fs.namei import Names
+from nooks_lab.kernel.fs.parts import FsParts
 
 SOUND_MAJOR = 14
 STEP = 16
@@ -14,18 +17,52 @@ MIXER, DSP, AUDIO, DSP16 = 0, 3, 4, 5
 _UNITS = 128 // STEP
 _NAMES = {MIXER: b"mixer", DSP: b"dsp"}
 
+_NODES = (("mixer", MIXER), ("dsp", DSP), ("audio", AUDIO))
+_CARDS = 2
+"""For how many cards there are nodes in /dev; others are made with ``mknod``."""
+
 
 class SoundCore:
-    """The chains of registered devices, each in the order of its minor numbers.
+    """The chains of registered devices, each in the order of its minor numbers."""
 
-    Parameters
-    ----------
-    chains : int
-        Address of ``sound_chains``.
-    """
+    def __init__(self, parts: FsParts, chrdevs: CharacterDevices, names: Names) -> None:
+        self._parts, self._chrdevs, self._names = parts, chrdevs, names
+        self._types, self._memory, self._slab = parts.types, parts.memory, parts.slab
+        self._chains = parts.variables["sound_chains"]
 
-    def __init__(self, types: Types, memory: LinearMemory, slab: SlabAllocator, chains: int) -> None:
-        self._types, self._memory, self._slab, self._chains = types, memory, slab, chains
+    def boot(self, entry: Mapping[str, int]) -> None:
+        """Take the major number, and make the nodes of the first devices of each kind.
+
+        Parameters
+        ----------
+        entry : mapping
+            Addresses of the kernel's functions, by name.
+        """
+        fops = self._parts.global_view("file_operations", "soundcore_fops")
+        fops.open = entry["soundcore_open"]
+        self._chrdevs.register_chrdev(SOUND_MAJOR, self._parts.variables["soundcore_name"], fops.address)
+        for card in range(_CARDS):
+            for name, kind in _NODES:
+                path = f"/dev/{name}{card or ''}"
+                self._names.mknod(path, S_IFCHR | 0o666, SOUND_MAJOR << 8 | kind + STEP * card)
+
+    @export(cycles=150)
+    def soundcore_open(self, inode: int, file: int) -> int:
+        """Hand a file over to the driver of its unit, whose operations it has from then on."""
+        struct = self._parts.view("file", file)
+        unit = self.fops(self._parts.view("inode", inode).i_rdev & 0xFF)
+        if not unit:
+            return -ENODEV
+        before = struct.f_op
+        struct.f_op = fops_get(self._parts, unit)
+        function = self._parts.view("file_operations", unit).open
+        error = self._parts.call(function, inode, file) if function else 0
+        if error:
+            # Not those of the unit, perhaps: its driver may have gone while it was asked.
+            fops_put(self._parts, struct.f_op)
+            struct.f_op = fops_get(self._parts, before)
+        fops_put(self._parts, before)
+        return error
 
     def units(self) -> list[Any]:
         """Return every ``struct sound_unit``."""

@@ -88,7 +88,7 @@ class Sb16State:
     command: bytes = b""
     rate: int = 11_025
     block: int = 1
-    """Bytes of an 8-bit auto-initialised block less one, from command 48h."""
+    """Bytes less one of a block of the 8-bit commands without a length of their own, from command 48h."""
     speaker: bool = False
     test: int = 0
     pending: int = 0
@@ -220,9 +220,9 @@ class Sb16(IsaDevice):
 
     def start_8_bit(self, command: bytes) -> None:
         """Begin a transfer as the Sound Blaster 2.0 knows it: 8 bits, unsigned, mono."""
-        auto = command[0] & 0x0F == 0x0C or command[0] == 0x90
+        auto = command[0] in (0x1C, 0x2C, 0x90, 0x98)
         block = 1 + (int.from_bytes(command[1:], "little") if len(command) == 3 else self.state.block)
-        source = "input" if command[0] & 0xF0 == 0x20 else "memory"
+        source = "input" if command[0] in (0x24, 0x2C, 0x98, 0x99) else "memory"
         self.start(Transfer(SampleFormat(), block, block, auto, source=source))
 
     def start_any(self, command: bytes) -> None:
@@ -356,8 +356,9 @@ def _commands(card: Sb16) -> dict[int, tuple[int, Act | None]]:
 
     table: dict[int, tuple[int, Act | None]] = {
         0x10: (1, None),
-        **dict.fromkeys((0x14, 0x24, 0x91), (2, card.start_8_bit)),
-        **dict.fromkeys((0x1C, 0x2C, 0x90), (0, card.start_8_bit)),
+        **dict.fromkeys((0x14, 0x24), (2, card.start_8_bit)),
+        # High speed, where a length is that of command 48h also for a single block.
+        **dict.fromkeys((0x1C, 0x2C, 0x90, 0x91, 0x98, 0x99), (0, card.start_8_bit)),
         0x38: (1, None),
         0x40: (1, lambda command: card.set_rate(1_000_000 // (256 - command[1]))),
         0x41: (2, lambda command: card.set_rate(int.from_bytes(command[1:], "big"))),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from nooks_lab.kernel.irq import NR_IRQS
 from nooks_lab.kernel.kernel import Kernel
+from nooks_lab.kernel.sound.sound_core import STEP
 from nooks_lab.machine.paging import PageFault
 
 Walk = Callable[[Kernel], Iterator[int]]
@@ -46,6 +47,14 @@ def _regions(tree: str) -> Walk:
     return walk
 
 
+def _sound_chain(kind: int) -> Walk:
+    def walk(kernel: Kernel) -> Iterator[int]:
+        first = kernel.memory.u32(kernel.variable("sound_chains") + 4 * kind)
+        return _chained(kernel, first, "sound_unit", "next")
+
+    return walk
+
+
 def _handlers(line: int) -> Walk:
     def walk(kernel: Kernel) -> Iterator[int]:
         desc = kernel.layouts.typedefs["irq_desc_t"]
@@ -64,6 +73,7 @@ _LISTS: tuple[tuple[str, Walk, tuple[str, ...]], ...] = (
     ("the list of areas", _from_variable("vmlist", "vm_struct"), ("vmalloc area", "ioremap area")),
     ("the tree of I/O ports", _regions("ioport_resource"), ("resource",)),
     ("the tree of I/O memory", _regions("iomem_resource"), ("resource",)),
+    *((f"chain {kind} of sound devices", _sound_chain(kind), ("sound device",)) for kind in range(STEP)),
     *((f"the list of handlers of line {line}", _handlers(line), ("irqaction",)) for line in range(NR_IRQS)),
 )
 

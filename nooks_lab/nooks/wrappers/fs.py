@@ -8,10 +8,10 @@ from nooks_lab.nooks.tracking.tracker import TrackedObject
 from nooks_lab.nooks.tracking.types.fs import free_filesystem
 from nooks_lab.nooks.wrappers import fs_operations
 from nooks_lab.nooks.wrappers.block import waiting
-from nooks_lab.nooks.wrappers.decisions import Body, Cookie, Reads, Text, Writes, held
+from nooks_lab.nooks.wrappers.decisions import Body, Cookie, Reads, Text, WaitQueue, Writes, held
 from nooks_lab.nooks.wrappers.declare import declare_wrapper, kernel_wrapper, parse
 from nooks_lab.nooks.wrappers.memory import end
-from nooks_lab.nooks.wrappers.tasks import kernel_queue
+from nooks_lab.nooks.wrappers.tasks import kernel_queue, show_waiters
 
 if TYPE_CHECKING:
     from nooks_lab.nooks.manager import Nooks
@@ -421,6 +421,21 @@ def filldir64(
 ) -> int:
     """Take a directory entry."""
     return nooks.kernel.files.filldir64(buf.kernel, name, namlen, offset, ino, d_type)
+
+
+@kernel_wrapper(
+    "void __pollwait(struct file *filp, struct __wait_queue_head *wait_address, struct poll_table_struct *p)",
+    filp=held("file"),
+    wait_address=WaitQueue(),
+    p=held("poll_table"),
+)
+def pollwait(
+    nooks: "Nooks", domain: Domain, filp: TrackedObject, wait_address: int, p: TrackedObject
+) -> None:
+    """Let the process wait on a queue of the extension's: on the kernel's version, as long as it polls."""
+    queue = kernel_queue(nooks, domain, wait_address)
+    nooks.kernel.fs.select.pollwait(filp.kernel, queue, p.kernel)
+    show_waiters(nooks, wait_address, queue)
 
 
 # Semaphores lie in the extension's memory; who waits, waits on the kernel's version of their wait queue.

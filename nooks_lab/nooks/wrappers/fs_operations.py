@@ -1,10 +1,10 @@
-"""Extension wrappers of filesystems and of devices' files: the function pointers that the kernel calls."""
+"""Extension wrappers of filesystems and of character devices: the function pointers that the kernel calls."""
 
 from typing import TYPE_CHECKING
 
 from nooks_lab.kernel.errno import EIO
+from nooks_lab.kernel.fs.select import POLLERR
 from nooks_lab.machine.memory import PAGE_SIZE
-from nooks_lab.nooks.wrappers import sound
 from nooks_lab.nooks.wrappers.declare import extension_wrapper
 from nooks_lab.nooks.wrappers.fs_calls import Argument, Copied, Handle, PageOf, Version
 
@@ -326,8 +326,6 @@ def _transfers(member: str) -> None:
         f"file_operations.{member}", "int (*)(struct file *, char *, unsigned int, long long *)"
     )
     def body(nooks: "Nooks", file: int, buf: int, count: int, ppos: int) -> int:
-        if member == "write" and sound.has(nooks, file):
-            return sound.write(nooks, file, buf, count, ppos)
         position = _Position(nooks, file, ppos)
         return _file_operation(nooks, file, member, -EIO, _file(file), buf, count, position.argument)
 
@@ -360,21 +358,24 @@ def readdir(nooks: "Nooks", file: int, dirent: int, filldir: int) -> int:
     return _file_operation(nooks, file, "readdir", -EIO, _file(file), Handle("readdir buffer", dirent), gate)
 
 
+@extension_wrapper("file_operations.poll", "unsigned int (*)(struct file *, struct poll_table_struct *)")
+def poll(nooks: "Nooks", file: int, wait: int) -> int:
+    """Say what can be done with a file, and on which queues to wait until it can."""
+    table = Handle("poll_table", wait) if wait else 0
+    return _file_operation(nooks, file, "poll", POLLERR, _file(file), table)
+
+
 @extension_wrapper(
     "file_operations.ioctl", "int (*)(struct inode *, struct file *, unsigned int, unsigned long)"
 )
 def ioctl(nooks: "Nooks", inode: int, file: int, cmd: int, arg: int) -> int:
     """Something special."""
-    if sound.has(nooks, file):
-        return sound.ioctl(nooks, inode, file, cmd, arg)
     return _file_operation(nooks, file, "ioctl", -EIO, _inode(inode), _file(file), cmd, arg)
 
 
 @extension_wrapper("file_operations.open", "int (*)(struct inode *, struct file *)")
 def open_(nooks: "Nooks", inode: int, file: int) -> int:
     """A file is opened."""
-    if sound.has(nooks, file):
-        return sound.open_(nooks, inode, file)
     result = _file_operation(nooks, file, "open", -EIO, _inode(inode), _file(file))
     held = nooks.tracker.by_kernel("file", file)
     if result and held is not None:
@@ -391,8 +392,6 @@ def flush(nooks: "Nooks", file: int) -> int:
 @extension_wrapper("file_operations.release", "int (*)(struct inode *, struct file *)")
 def release(nooks: "Nooks", inode: int, file: int) -> int:
     """The last user of an open file has gone; its version ends."""
-    if sound.has(nooks, file):
-        return sound.release(nooks, inode, file)
     table = nooks.kernel.types.view("file", file).f_op
     found = nooks.fs.function("file_operations", table, "release")
     result = 0

@@ -7,6 +7,10 @@ Beside the kernel's version and the extension's there is a third, the twin, whic
 were last synchronised.  A field of the extension's version that differs from its twin was changed by the extension
 and goes to the kernel's; all others come from there.  Pointers are followed: where the kernel's version points to
 another object, the extension's points to the extension's version of that.
+
+What belongs to a filesystem of the extension's own has versions until the kernel forgets it.  The driver of a
+character device sees inodes and dentries of another filesystem, in which the device's node lies.  Those it only
+reads, while the file is open; nothing of theirs is the extension's, and nothing changes for them when it fails.
 """
 
 from collections.abc import Iterable
@@ -141,9 +145,16 @@ class FsVersions:
             if pointer or member in ALWAYS.get(kind, ()):
                 self._memory.set_u32(kernel + offset, self._target(domain, f"{kind}.{member}", pointer))
         if kind == "file_operations":
-            self.view(kind, kernel).owner = self.view(kind, own).owner
+            self.view(kind, kernel).owner = self._owner(domain, own)
         self._nooks.tracker.add(domain, kind, kernel, own)
         return kernel
+
+    def _owner(self, domain: Domain, operations: int) -> int:
+        """Return the module whose uses the kernel counts with every open file; it writes the count there."""
+        owner = int(self.view("file_operations", operations).owner)
+        if owner and owner not in [module.struct.address for module in self._nooks.loaded(domain)]:
+            raise BadParameter(f"file_operations.owner: {owner:08x} is no module of domain {domain.name}")
+        return owner
 
     def _target(self, domain: Domain, kind: str, pointer: int) -> int:
         if not self._direct:
@@ -191,7 +202,8 @@ class FsVersions:
         if not twin:
             domain.heap.kfree(extension)
             raise NoRecord(domain, kind)
-        tracked = self._nooks.tracker.add(domain, kind, kernel, extension, twin)
+        borrowed = self._belongs_elsewhere(domain, kind, kernel)
+        tracked = self._nooks.tracker.add(domain, kind, kernel, extension, twin, int(borrowed))
         own, theirs = self.view(kind, extension), self.view(kind, kernel)
         if kind == "inode":
             for head in (own.i_hash, own.i_list, own.i_dentry, own.i_dirty_buffers):
@@ -201,14 +213,14 @@ class FsVersions:
                 self._kernel.semaphores.init(semaphore.address)
             self._kernel.fs.pages.init_mapping(own.i_data, extension)
             own.i_mapping = own.i_data.address
-            own.i_sb = self._pointer(domain, "super_block", theirs.i_sb)
+            own.i_sb = 0 if borrowed else self._pointer(domain, "super_block", theirs.i_sb)
         elif kind == "dentry":
             for head in (own.d_hash, own.d_lru, own.d_child, own.d_subdirs, own.d_alias):
                 self._empty(head.address)
-            if not theirs.d_op:
+            if not borrowed and not theirs.d_op:
                 # So that the manager is told when the dentry ends.
                 theirs.d_op = self._default_table(domain)
-            own.d_sb = self._pointer(domain, "super_block", theirs.d_sb)
+            own.d_sb = 0 if borrowed else self._pointer(domain, "super_block", theirs.d_sb)
         elif kind == "super_block":
             for head in (own.s_list, own.s_dirty, own.s_files, own.s_instances):
                 self._empty(head.address)
@@ -219,6 +231,14 @@ class FsVersions:
             own.f_op = held[1].extension if held is not None and held[0] is domain else 0
             own.f_dentry = self._pointer(domain, "dentry", theirs.f_dentry)
         return tracked
+
+    def _belongs_elsewhere(self, domain: Domain, kind: str, kernel: int) -> bool:
+        """Tell whether an inode or dentry lies in a filesystem that is not the domain's."""
+        if kind not in ("inode", "dentry"):
+            return False
+        struct = self.view(kind, kernel)
+        sb = struct.i_sb if kind == "inode" else struct.d_sb
+        return self.find(domain, "super_block", sb) is None
 
     def _default_table(self, domain: Domain) -> int:
         """Return a table of dentry operations of this domain that has ``d_release`` only."""
@@ -259,6 +279,8 @@ class FsVersions:
 
     def take(self, domain: Domain, tracked: TrackedObject) -> None:
         """Bring what the extension has changed of its version to the kernel's."""
+        if tracked.detail[1]:
+            return
         kind, size = tracked.type, self._sizes[tracked.type]
         self._charge(size)
         own = domain.read(tracked.extension, size, kind)
@@ -327,8 +349,11 @@ class FsVersions:
         own, theirs = self.view("dentry", tracked.extension), self.view("dentry", tracked.kernel)
         own.d_inode = self.hand_in(domain, "inode", theirs.d_inode)
         parent = theirs.d_parent
+        # From a borrowed dentry nothing leads up into the other filesystem.
         own.d_parent = (
-            tracked.extension if parent == tracked.kernel else self._pointer(domain, "dentry", parent)
+            tracked.extension
+            if tracked.detail[1] or parent == tracked.kernel
+            else self._pointer(domain, "dentry", parent)
         )
         if theirs.d_name.name == theirs.address + self._types.offset("dentry", "d_iname"):
             own.d_name.name = own.address + self._types.offset("dentry", "d_iname")
@@ -369,6 +394,22 @@ class FsVersions:
         if tracked is not None:
             self._nooks.tracker.remove(tracked)
             self.free(domain, tracked)
+            if kind == "file":
+                self._give_back(domain, self.view("file", kernel).f_dentry)
+
+    def _give_back(self, domain: Domain, dentry: int) -> None:
+        """A file is closed: when it was the last on its name, what the extension has borrowed for it ends."""
+        tracker, borrowed = self._nooks.tracker, self.find(domain, "dentry", dentry)
+        if borrowed is None or not borrowed.detail[1]:
+            return
+        files = (each for each in tracker.objects(domain) if each.type == "file")
+        if any(self.view("file", each.kernel).f_dentry == dentry for each in files):
+            return
+        for kind, kernel in (("inode", self.view("dentry", dentry).d_inode), ("dentry", dentry)):
+            tracked = self.find(domain, kind, kernel)
+            # Unless the extension has counted a use of its own.
+            if tracked is not None and tracker.find(domain, f"{kind} reference", tracked.extension) is None:
+                self.end(domain, kind, kernel)
 
     def free(self, domain: Domain, tracked: TrackedObject) -> None:
         """Free the extension's version and the twin."""
@@ -381,6 +422,8 @@ class FsVersions:
         self._defaults.pop(domain.number, None)
         tables = set()
         for tracked in self._nooks.tracker.objects(domain):
+            if tracked.type in ("inode", "dentry") and tracked.detail[1]:
+                continue
             if tracked.type == "super_block":
                 self.view("super_block", tracked.kernel).s_op = 0
             elif tracked.type == "inode":

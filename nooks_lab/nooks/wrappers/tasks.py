@@ -62,14 +62,14 @@ def _sleeps_on(prototype: str) -> None:
 
     def body(nooks: "Nooks", domain: Domain, q: int, *arguments: int) -> int | None:
         queue = kernel_queue(nooks, domain, q)
-        _show_waiters(nooks, q, queue, anyone=True)
+        show_waiters(nooks, q, queue, anyone=True)
         try:
             result: int | None = sleeping(nooks, lambda: nooks.kernel_function(function)(queue, *arguments))
             return result
         finally:
             # While the task slept, the domain may have failed and lost its queue, or the extension freed it.
             if not domain.failed and domain.may_write(q, nooks.kernel.types.size("__wait_queue_head")):
-                _show_waiters(nooks, q, kernel_queue(nooks, domain, q))
+                show_waiters(nooks, q, kernel_queue(nooks, domain, q))
 
     kernel_wrapper(prototype, q=WaitQueue())(body)
 
@@ -97,7 +97,7 @@ def kernel_queue(nooks: "Nooks", domain: Domain, q: int) -> int:
     return kernel
 
 
-def _show_waiters(nooks: "Nooks", q: int, queue: int, anyone: bool = False) -> None:
+def show_waiters(nooks: "Nooks", q: int, queue: int, anyone: bool = False) -> None:
     """Let the extension's version of a queue look empty or not, which is all that ``waitqueue_active`` reads."""
     if q == queue:
         return
@@ -130,7 +130,7 @@ def add_wait_queue(nooks: "Nooks", domain: Domain, q: int, wait: int) -> None:
     waiter.task = nooks.kernel.sched.current.address
     nooks.kernel.sched.add_wait_queue(queue, kernel)
     nooks.tracker.add(domain, "waiter", kernel, wait)
-    _show_waiters(nooks, q, queue)
+    show_waiters(nooks, q, queue)
 
 
 @kernel_wrapper(
@@ -141,7 +141,7 @@ def add_wait_queue(nooks: "Nooks", domain: Domain, q: int, wait: int) -> None:
 def remove_wait_queue(nooks: "Nooks", domain: Domain, q: int, wait: TrackedObject) -> None:
     """Take a waiter off its queue."""
     end(nooks, domain, wait)
-    _show_waiters(nooks, q, kernel_queue(nooks, domain, q))
+    show_waiters(nooks, q, kernel_queue(nooks, domain, q))
 
 
 @kernel_wrapper(

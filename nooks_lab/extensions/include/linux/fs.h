@@ -87,6 +87,7 @@ struct inode;
 struct inode_operations;
 struct module;
 struct page;
+struct poll_table_struct;
 struct super_block;
 struct super_operations;
 
@@ -242,6 +243,7 @@ struct file_operations {
 	ssize_t (*read)(struct file *file, char *buf, size_t count, loff_t *ppos);
 	ssize_t (*write)(struct file *file, const char *buf, size_t count, loff_t *ppos);
 	int (*readdir)(struct file *file, void *dirent, filldir_t filldir);
+	unsigned int (*poll)(struct file *file, struct poll_table_struct *wait);
 	int (*ioctl)(struct inode *inode, struct file *file, unsigned int cmd, unsigned long arg);
 	int (*open)(struct inode *inode, struct file *file);
 	int (*flush)(struct file *file);

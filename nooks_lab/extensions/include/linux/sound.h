@@ -8,8 +8,8 @@
 #define SND_DEV_SEQ 1
 #define SND_DEV_MIDIN 2
 #define SND_DEV_DSP 3		/* /dev/dsp */
-#define SND_DEV_AUDIO 4		/* /dev/audio: the same device, another default format */
-#define SND_DEV_DSP16 5
+#define SND_DEV_AUDIO 4		/* /dev/audio: the same device */
+#define SND_DEV_DSP16 5		/* /dev/dspW: the same device, at first with samples of 16 bits */
 #define SND_DEV_STATUS 6
 
 /* The result is the minor number, or an error; dev asks for the dev-th of its kind, -1 for any. */

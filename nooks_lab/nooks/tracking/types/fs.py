@@ -164,5 +164,6 @@ register(
     _call(56, "address_space", "address_space", Transfer.HANDLE),
     _call(57, "readdir buffer", "", Transfer.HANDLE),
     _call(58, "mount options", ""),
+    _call(63, "poll_table", "poll_table_struct", Transfer.HANDLE),
     _call(16, "position", ""),
 )

@@ -14,7 +14,8 @@ def quoted(text: str) -> str:
 
 def string_lines(text: str) -> list[str]:
     """Return the line of an argument that is a string, or several lines if it is too long for one."""
-    *pieces, last = wrapped(text, WIDTH - 2 * len(INDENT))
+    # Beside the text a line has two quotes, and a space within them or a comma behind.
+    *pieces, last = wrapped(text, WIDTH - len(INDENT) - 3)
     return [*(f"{INDENT}{quoted(piece + ' ')}" for piece in pieces), f"{INDENT}{quoted(last)},"]
 
 
