@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from nooks_lab.faults.bugs.memory_shortage import others_memory
 from nooks_lab.faults.bugs.scene import Scene
+from nooks_lab.kernel.fs.files import O_WRONLY, FileError
 from nooks_lab.kernel.sched import TASK_INTERRUPTIBLE
-from nooks_lab.kernel.sound.device_file import O_WRONLY
 from nooks_lab.workloads.play_tune import oss_constants
 
-DSP = "/dev/dsp"
+DSP, SILENCE = "/dev/dsp", b"\x80"
 TWO_GIB = 0x8000_1000
 LONG = 10.0
 """Simulated seconds: what the driver takes of two gibibytes plays for some of them."""
@@ -21,36 +21,44 @@ _HZ = 100
 
 def with_dsp(scene: Scene, body: Callable[[int], object]) -> Callable[[], None]:
     """Return a program that opens /dev/dsp, does something, and closes it at its end."""
-    files = scene.lab.kernel.device_files
+    files = scene.lab.kernel.files
 
     def program() -> None:
-        with files.process():
-            file = files.open(DSP, O_WRONLY)
-            if file < 0:
-                raise OSError(-file, f"{DSP} cannot be opened: error {-file}")
-            body(file)
+        fd = files.open(DSP, O_WRONLY)
+        try:
+            body(fd)
+        finally:
+            files.close(fd)
 
     return program
 
 
-def ioctl(scene: Scene, file: int, name: str, value: int = 0) -> int:
+def ioctl(scene: Scene, fd: int, name: str, value: int = 0) -> None:
     """Control an open device."""
-    kernel = scene.lab.kernel
-    address = kernel.user.place(value.to_bytes(4, "little") * 4)
-    return kernel.device_files.ioctl(file, oss_constants()[name], address)
+    scene.lab.kernel.files.ioctl(fd, oss_constants()[name], value.to_bytes(4, "little"))
 
 
-def write(scene: Scene, file: int, size: int, claimed: int | None = None) -> int:
-    """Write silence to an open device; ``claimed`` is the length that the call is given."""
-    kernel = scene.lab.kernel
-    address = kernel.user.place(b"\x80" * size)
-    return kernel.device_files.write(file, address, size if claimed is None else claimed)
+def write(scene: Scene, fd: int, size: int) -> None:
+    """Write silence to an open device."""
+    scene.lab.kernel.files.write(fd, SILENCE * size)
+
+
+def write_with_length(scene: Scene, fd: int, length: int) -> None:
+    """Write with a length that need not be that of what is there, as a system call has it."""
+    kernel, table = scene.lab.kernel, scene.lab.kernel.fs.table
+    file = table.get(fd)
+    buffer = kernel.user.place(SILENCE * 256)
+    operation = table.operation(file, "write")
+    try:
+        kernel.fs.parts.call(operation, file.address, buffer, length, file.offset_of("f_pos"))
+    finally:
+        table.put(file)
 
 
 def write_two_gibibytes(scene: Scene) -> None:
     """Write with a length that is negative as a signed number."""
     with others_memory(scene.lab.kernel) as changed:
-        scene.process("sh", with_dsp(scene, lambda file: write(scene, file, 256, TWO_GIB)), LONG)
+        scene.process("sh", with_dsp(scene, lambda fd: write_with_length(scene, fd, TWO_GIB)), LONG)
     if changed:
         scene.wrong.append(f"{len(changed)} pages of others were overwritten")
 
@@ -67,9 +75,10 @@ def unload_while_open(scene: Scene) -> None:
     def sleep_and_write(file: int) -> None:
         kernel.sched.set_task_state(kernel.sched.current.address, TASK_INTERRUPTIBLE)
         kernel.sched.schedule_timeout(_HZ)
-        result = write(scene, file, 256)
-        if result < 0:
-            scene.failed.append(f"process player: the write to {DSP} fails with error {-result}")
+        try:
+            write(scene, file, 256)
+        except FileError as error:
+            scene.failed.append(f"process player: the write to {DSP} fails: {error.strerror or error}")
 
     player = kernel.start("player", with_dsp(scene, sleep_and_write))
     player.detached = True
