@@ -92,7 +92,7 @@ MEASURED = {
     "pcnet32-missing-unlock": Measured(NO_EFFECT, NO_EFFECT),
     "sb-module-not-held": Measured(PROCESS_KILLED, FAILURE),
     "sb-signed-length": Measured(
-        SILENT_CORRUPTION, RECOVERED, r"copy_from_user: 2147487744 bytes are more than there can be"
+        FAILURE, RECOVERED, r"copy_from_user: 2147487744 bytes are more than there can be"
     ),
     "sb-use-after-free": Measured(
         PROCESS_KILLED, RECOVERED, r"free_pages: 5a5a5a5a is no pages of domain sb"
