@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import nooks_lab as nl
 from nooks_lab import extensions
 from nooks_lab.bridge.host import Bridge
-from nooks_lab.bridge.station import TcpStation
 from nooks_lab.faults import text_fault
 from nooks_lab.faults.text_fault import NoSuchFault
 from nooks_lab.kernel.kernel import FATAL
 from nooks_lab.kernel.traps import TAINT_DIE
 from nooks_lab.lab import Lab
 from nooks_lab.machine.clock import CPU_HZ
+from nooks_lab.station.station import TcpStation
 from nooks_lab.web_server import ADDRESS, PORT, Page, WebServer
 
 LONGEST_STEP = 0.02
@@ -97,8 +97,10 @@ class Service:
         self._wanted = False
         self.lab: Lab = nl.boot(nooks=nooks)
         try:
-            self.station = TcpStation(self.lab.peer, pc=ADDRESS)
-            self.bridge = Bridge(self.station, address, port, PORT, self._first_line, self._answered)
+            self.station = TcpStation(self.lab.peer)
+            self.bridge = Bridge(
+                self.station, address, port, (ADDRESS, PORT), self._first_line, self._answered
+            )
             self.server = WebServer(self.lab, _pages(nooks, fault))
             self.server.start()
         except BaseException:
@@ -161,7 +163,6 @@ class Service:
             self.lab.run(seconds)
         except FATAL as death:
             raise SystemDied(f"{type(death).__name__.lower()}: {death}", self._last_words()) from death
-        self.station.tick()
         kernel = self.lab.kernel
         if kernel.memory.u32(kernel.variable("tainted")) & TAINT_DIE:
             raise SystemDied("oops: the kernel has killed a thread", self._last_words())
@@ -194,7 +195,7 @@ class Service:
         self.faults += 1
         self._say(f"fault injected: the first instruction of {fault.function} in {fault.extension}")
         before = self.recoveries
-        probe = self.station.connect(PORT)
+        probe = self.station.connect(ADDRESS, PORT)
         probe.send(_PROBE)
         until = self.lab.machine.clock.now + _PROBE_SECONDS * CPU_HZ
         while self.recoveries == before and self.lab.machine.clock.now < until:

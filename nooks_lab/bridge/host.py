@@ -6,8 +6,8 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from nooks_lab.bridge.connection import Connection
-from nooks_lab.bridge.station import TcpStation
+from nooks_lab.station.connection import Connection
+from nooks_lab.station.station import TcpStation
 
 CHUNK = 65536
 _MOST_UNSENT = 4 * CHUNK
@@ -39,8 +39,8 @@ class Bridge:
         The host's place on the simulated network.
     address, port
         Where to listen; port 0 lets the host choose.
-    inner_port : int
-        The simulated PC's port.
+    inner : (str, int)
+        The simulated PC's address and port.
     first_line : callable
         See ``FirstLine``.
     done : callable (first line)
@@ -57,11 +57,11 @@ class Bridge:
         station: TcpStation,
         address: str,
         port: int,
-        inner_port: int,
+        inner: tuple[str, int],
         first_line: FirstLine,
         done: FirstLine,
     ) -> None:
-        self._station, self._inner_port = station, inner_port
+        self._station, self._inner = station, inner
         self._first_line, self._done = first_line, done
         self._selector = selectors.DefaultSelector()
         self._carried: dict[socket.socket, _Carried] = {}
@@ -130,7 +130,7 @@ class Bridge:
                 return
             host.setblocking(False)
             self.total += 1
-            self._carried[host] = _Carried(host, self._station.connect(self._inner_port))
+            self._carried[host] = _Carried(host, self._station.connect(*self._inner))
             self._selector.register(host, selectors.EVENT_READ)
 
     def _read(self, carried: _Carried) -> None:

@@ -1,11 +1,11 @@
 """One trial: a booted machine, some faults, the extension's workload, an outcome (paper, section 5.2.1)."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from nooks_lab.campaign.outcome import Outcome
-
-Placement = Literal["uniform", "as-released"]
+from nooks_lab.faults.injector.placement import Placement
+from nooks_lab.faults.injector.record import FaultRecord
 
 
 @dataclass(frozen=True)
@@ -43,41 +43,6 @@ class TrialSpec:
     panic_on_oops: bool = False
     nanny: bool = False
     sync: bool = True
-
-
-@dataclass(frozen=True)
-class FaultRecord:
-    """One injected fault.
-
-    Attributes
-    ----------
-    kind : str
-        Its class: ``source``, ``branch``, ``text``, ...
-    offset : int
-        Of the changed instruction in the extension's text.
-    address : int
-        Its linear address in this system.
-    symbol : str
-        The function it is in.
-    line : str
-        File and line of its C source, from the debugging information; empty when there is none.
-    before, after : str
-        The bytes, in hexadecimal.
-    disassembly_before, disassembly_after : str
-    activated : bool
-        Whether the CPU ever ran it.
-    """
-
-    kind: str
-    offset: int
-    address: int
-    symbol: str
-    line: str
-    before: str
-    after: str
-    disassembly_before: str
-    disassembly_after: str
-    activated: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,3 +95,6 @@ class TrialResult:
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain data."""
         return asdict(self) | {"activated": self.activated}
+
+
+__all__ = ["FaultRecord", "Placement", "TrialResult", "TrialSpec"]

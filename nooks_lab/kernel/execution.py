@@ -27,11 +27,16 @@ BUSY_LIMIT = 50_000_000
 """Instructions that one entry into machine code may take before the system counts as hung."""
 
 GATE_WORK = 250
-"""What a pass through a gate counts of them: a loop of kernel calls or of stray ``hlt`` is a loop too."""
+"""What a pass through a gate counts of them, and an access to a device: a loop of kernel calls, of stray ``hlt`` or of
+``in`` is a loop too.
+"""
+
+WATCHDOG_LIMIT = BUSY_LIMIT // 5 * 4
+"""Where the NMI watchdog strikes, if there is one, a little before the system counts as hung."""
 
 
 class Hang(Exception):  # noqa: N818 - an event of the guest
-    """The guest does not come back: it loops, or has halted with interrupts off."""
+    """The guest does not come back: it loops, has halted with interrupts off, or sleeps for good."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ class Execution:
         self.need_resched: Callable[[], bool] = lambda: False
         self._passes = 0
         self._idle_at = 0
+        self.nmi_watchdog = False
         self._return = self._place("ret_to_kernel", bytes((_HLT,)), lambda gate: self._no_caller)
         self._system_call = self._place("system_call", bytes((_HLT, _RET)), lambda gate: self._no_caller)
         self._idle = self._place("default_idle", bytes((_HLT, _RET)), lambda gate: self._no_caller)
@@ -179,9 +185,13 @@ class Execution:
     def _run(self, eip: int) -> None:
         """Run from ``eip`` until the machine code returns to the kernel."""
         machine, cpu, gates = self.machine, self.machine.cpu, self.gates
-        entered_at = self.work()
+        entered_at, watched = self._work(), self.nmi_watchdog
         while True:
-            left = BUSY_LIMIT - self.busy(entered_at)
+            work = self._work() - max(entered_at, self._idle_at)
+            if watched and work >= WATCHDOG_LIMIT:
+                watched = False
+                eip = self._watchdog(eip)
+            left = BUSY_LIMIT - work
             if left <= 0:
                 raise Hang(f"machine code at {eip:08x} does not return: {BUSY_LIMIT} instructions of work")
             if machine.run(eip, machine.clock.now + left) is Stop.DEADLINE:
@@ -193,17 +203,29 @@ class Execution:
             self._passes += 1
             gate = gates.get(at)
             if gate is None or at == self._idle:
-                eip = self._halted(cpu.eip)
+                if watched and not cpu.eflags & EFLAGS_IF:
+                    watched = False
+                    eip = self._watchdog(cpu.eip)
+                else:
+                    eip = self._halted(cpu.eip)
                 continue
             eip = self._pass(gate)
 
-    def busy(self, since: int) -> int:
-        """Return the work since :meth:`work` was ``since``, or since a task last gave up the CPU: instructions."""
-        return self.work() - max(since, self._idle_at)
+    def _work(self) -> int:
+        bus = self.machine.bus
+        passes = self._passes + bus.mmio_accesses + bus.port_accesses
+        return self.machine.clock.instructions + GATE_WORK * passes
 
-    def work(self) -> int:
-        """Return all work so far, in instructions; a pass through a gate counts as some."""
-        return self.machine.clock.instructions + GATE_WORK * self._passes
+    def _watchdog(self, eip: int) -> int:
+        """Deliver the NMI of a watchdog that has found the CPU locked up; returns where the CPU goes on.
+
+        As Linux 2.4's ``nmi_watchdog``: through the I/O APIC the timer's ticks come as NMIs too, whatever EFLAGS.IF is
+        and even to a halted CPU, and the handler looks whether ordinary life goes on.  Only the NMI that finds it
+        does not is simulated; the others would cost a few hundred cycles in ten milliseconds.
+        """
+        cpu = self.machine.cpu
+        exceptions.deliver(cpu, self.linear, exceptions.NMI, None, eip)
+        return cpu.eip
 
     def _pass(self, gate: Gate) -> int:
         """Do what an entry point stands for; what its Python meets is the guest's exception."""
@@ -251,7 +273,7 @@ class Execution:
 
     def rested(self) -> None:
         """A task has given up the CPU: nothing loops, and every budget starts anew."""
-        self._idle_at = self.work()
+        self._idle_at = self._work()
 
     def idle(self, until: int) -> None:
         """Run the idle loop, interrupts on, until ``until`` cycles have passed or a task wants the CPU.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nooks_lab.kernel import linker
+from nooks_lab.kernel.double_fault import DoubleFaultTask
 from nooks_lab.kernel.execution import GATE_SIZE, Execution, Hang
 from nooks_lab.kernel.exports import Export, Signature, exports_of
 from nooks_lab.kernel.fs.filesystems import FileSystems
@@ -44,6 +45,7 @@ from nooks_lab.kernel.timers import CYCLES_PER_JIFFY, Timers
 from nooks_lab.kernel.traps import Panic, Traps
 from nooks_lab.kernel.uaccess import UserMemory
 from nooks_lab.kernel.vmalloc import Vmalloc
+from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.exceptions import TripleFault
 from nooks_lab.machine.machine import Machine
 from nooks_lab.toolchain import compiler, elf
@@ -52,6 +54,9 @@ from nooks_lab.toolchain.header_layouts import read_header_layouts
 from nooks_lab.toolchain.layouts import FunctionType, Layouts
 
 T = TypeVar("T")
+
+PATIENCE = 600 * CPU_HZ
+"""Cycles, ten minutes, that whoever waits for a process gives it."""
 
 LOAD_ADDRESS = 0x00100000
 """Physical address of the kernel image, as in Linux: one megabyte."""
@@ -312,6 +317,29 @@ class Kernel:
         self.machine.cpu.set("eflags", 0x202)
         self.log("Linux version 2.4.18 (Nooks Lab)\n")
 
+    def handle_double_faults(self, met: Callable[[dict[str, int]], None]) -> int:
+        """Give the double fault a task of its own; returns the page that a switch to it writes to.
+
+        Parameters
+        ----------
+        met : callable (registers)
+            Told first; when it returns, the kernel panics.
+
+        Raises
+        ------
+        MemoryError
+            When there is no memory for it.
+        """
+
+        def handle(registers: dict[str, int]) -> None:
+            met(registers)
+            self.traps.panic(f"double fault at {registers['eip']:08x}, esp {registers['esp']:08x}")
+
+        page, stack = self.pages.get_zeroed_page(), self.pages.get_zeroed_page()
+        if not page or not stack:
+            raise MemoryError("no memory for the double fault's task")
+        return DoubleFaultTask(self.machine, self.execution, self.page_table, page, stack, handle).page
+
     def log(self, text: str) -> None:
         """Write a line of the kernel's own into its log."""
         self.printk.log(text.encode())
@@ -351,9 +379,11 @@ class Kernel:
         return thread
 
     def wait(self, thread: Thread) -> None:
-        """Run until a process has ended; see :meth:`in_task`."""
+        """Run until a process has ended; see :meth:`in_task`.  One that does not end in ``PATIENCE`` has hung."""
         name = thread.task.comm.decode("latin-1")
-        self.execution.system_call(lambda: self.sched.run(thread))
+        if not self.execution.system_call(lambda: self.sched.run(thread, PATIENCE)):
+            seconds = PATIENCE // CPU_HZ
+            raise Hang(f"process {name} has not ended after {seconds} seconds, and whoever waits for it hangs")
         if thread.killed:
             raise TaskDied(name, thread.exit_code)
 

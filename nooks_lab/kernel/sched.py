@@ -185,23 +185,33 @@ class Scheduler:
             except TaskKilled as death:
                 thread.exit_code, thread.killed = death.code, True
 
-    def run(self, thread: Thread) -> None:
-        """Run tasks until this one has ended; what the guest raises (a panic, say) comes out of here."""
+    def run(self, thread: Thread, cycles: int) -> bool:
+        """Run tasks until this one has ended; what the guest raises (a panic, say) comes out of here.
+
+        Parameters
+        ----------
+        cycles : int
+            The most that it may take: one that waits for what never comes has not ended then, and the result is False.
+        """
         self._begin()
+        deadline = self._machine.clock.now + cycles
         try:
             while not thread.run.dead:
+                if self._machine.clock.now >= deadline:
+                    return False
                 if not self._run_one():
-                    self._wait()
+                    self._idle(min(deadline, self._next_moment(deadline)))
         finally:
             if thread.run.dead:
                 self._reap(thread)
+        return True
 
     def run_until(self, cycle: int) -> None:
         """Run tasks and the idle loop until the clock shows ``cycle``."""
         self._begin()
         while self._machine.clock.now < cycle:
             if not self._run_one():
-                self._idle(min(cycle, self._next_moment()))
+                self._idle(min(cycle, self._next_moment(cycle)))
         self._reap_orphans()
 
     def _begin(self) -> None:
@@ -223,15 +233,10 @@ class Scheduler:
                 return True
         return False
 
-    def _wait(self) -> None:
-        if not self._timeouts and self._machine.clock.next_event() is None:
-            raise RuntimeError("every task sleeps and nothing can wake one")
-        self._idle(self._next_moment())
-
-    def _next_moment(self) -> int:
+    def _next_moment(self, otherwise: int) -> int:
         """Return the cycle behind the next event; an event that is overdue counts as now."""
-        now = self._machine.clock.now
-        return max(now, self._machine.clock.next_event() or now) + 1
+        event = self._machine.clock.next_event()
+        return otherwise if event is None else max(self._machine.clock.now, event) + 1
 
     def _switch_to(self, thread: Thread) -> None:
         cpu = self._machine.cpu

@@ -176,6 +176,11 @@ class SlabAllocator:
         found = self._around(address)
         return None if found is None else int(found[0].objsize)
 
+    def object_around(self, address: int) -> tuple[int, int] | None:
+        """Return beginning and size of the allocated object in which an address lies, or None."""
+        found = self._around(address)
+        return None if found is None else (address - found[3], int(found[0].objsize))
+
     def size_of(self, address: int) -> int | None:
         """Return the usable size of an allocated object, or None when the address is none."""
         found = self._find(address - self._red())

@@ -53,7 +53,7 @@ class Bus:
         self.clock = clock
         self.regions: list[MmioRegion] = []
         self.ports: dict[int, PortDevice] = {}
-        self.mmio_accesses = 0
+        self.mmio_accesses = self.port_accesses = 0
 
     def add_region(self, region: MmioRegion) -> None:
         """Let a device answer a physical region.
@@ -105,12 +105,14 @@ class Bus:
     def port_read(self, port: int, size: int) -> int:
         """Execute ``in``."""
         self.clock.advance(PORT_CYCLES)
+        self.port_accesses += 1
         device = self.ports.get(port)
         return device.port_read(port, size) if device else (1 << 8 * size) - 1
 
     def port_write(self, port: int, size: int, value: int) -> None:
         """Execute ``out``."""
         self.clock.advance(PORT_CYCLES)
+        self.port_accesses += 1
         device = self.ports.get(port)
         if device:
             device.port_write(port, size, value)
@@ -123,10 +125,10 @@ class Bus:
         """Let a device write RAM by physical address; no page table stands in its way."""
         self.memory.write(address, data)
 
-    def save(self) -> int:
-        """Return the access counter; the bus holds nothing else that changes."""
-        return self.mmio_accesses
+    def save(self) -> tuple[int, int]:
+        """Return the access counters; the bus holds nothing else that changes."""
+        return self.mmio_accesses, self.port_accesses
 
-    def load(self, state: int) -> None:
-        """Take the counter back."""
-        self.mmio_accesses = state
+    def load(self, state: tuple[int, int]) -> None:
+        """Take the counters back."""
+        self.mmio_accesses, self.port_accesses = state

@@ -122,7 +122,7 @@ class Cpu:
         self._uc.hook_add(uc_const.UC_HOOK_INSN, self._on_in, aux1=x86.UC_X86_INS_IN)
         self._uc.hook_add(uc_const.UC_HOOK_INSN, self._on_out, aux1=x86.UC_X86_INS_OUT)
 
-    def _add_hook(self, kind: int, callback: Any, data: Any) -> None:
+    def _add_hook(self, kind: int, callback: Any, data: Any, begin: int = 1, end: int = 0) -> Any:
         hook = ctypes.c_size_t()
         status = uclib.uc_hook_add(
             self._handle,
@@ -130,11 +130,12 @@ class Cpu:
             ctypes.c_int(kind),
             callback,
             data,
-            ctypes.c_uint64(1),
-            ctypes.c_uint64(0),
+            ctypes.c_uint64(begin),
+            ctypes.c_uint64(end),
         )
         if status != uc_const.UC_ERR_OK:
             raise RuntimeError(f"Unicorn refused a hook of kind {kind} (error {status})")
+        return hook
 
     # Callbacks run inside Unicorn, where an exception would be printed and lost: each keeps it, stops the
     # CPU, and run() raises it again.  Ctrl-C arrives the same way.
@@ -462,6 +463,40 @@ class Cpu:
                 self._write_registers()
             self._uc.hook_del(hook)
             self.flush_code()
+
+    def watch(self, address: int, callback: Any, data: Any) -> Any:
+        """Have a C function called whenever the instruction at a linear address is about to run.
+
+        Code that was translated before calls it only after :meth:`flush_code`.
+
+        Parameters
+        ----------
+        callback : C function (engine, address, size, data)
+            It must not touch the CPU; it may only take notes.
+
+        Returns
+        -------
+        handle
+            For :meth:`unwatch`.
+        """
+        return self._add_hook(uc_const.UC_HOOK_CODE, callback, data, address, address)
+
+    def unwatch(self, *handles: Any) -> None:
+        """Undo :meth:`watch`; the CPU must have stopped."""
+        # As after a trace.
+        if self._changed:
+            self._write_registers()
+        for handle in handles:
+            uclib.uc_hook_del(self._handle, handle)
+        self.flush_code()
+
+    def registers_in_hook(self) -> dict[str, int]:
+        """Return every register of a CPU that runs, for a callback of :meth:`traced`."""
+        values = (ctypes.c_uint32 * _COUNT)()
+        base, step = ctypes.addressof(values), ctypes.sizeof(ctypes.c_uint32)
+        pointers = (ctypes.c_void_p * _COUNT)(*(base + step * index for index in range(_COUNT)))
+        uclib.uc_reg_read_batch(self._handle, self._ids, pointers, _COUNT)
+        return dict(zip(REGISTERS, values, strict=True))
 
     def save(self) -> Any:
         """Return all registers, as Unicorn's own context."""

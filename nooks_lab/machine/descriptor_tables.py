@@ -1,6 +1,7 @@
 """GDT and IDT descriptors and the task-state segment, as bytes in guest memory.
 
-Source: Intel SDM volume 3A, sections 3.4.5 (segment descriptors), 6.11 (IDT descriptors), 7.2.1 (TSS).
+Source: Intel SDM volume 3A, sections 3.4.5 (segment descriptors), 6.11 (IDT descriptors), 7.2.1 (TSS), 7.2.2 (TSS
+descriptor).
 """
 
 import struct
@@ -9,7 +10,8 @@ from dataclasses import dataclass
 INTERRUPT_GATE = 0xE
 TRAP_GATE = 0xF
 TASK_GATE = 0x5
-TSS_AVAILABLE = 0x9
+TSS_AVAILABLE, TSS_BUSY = 0x9, 0xB
+PRESENT = 0x80
 
 GATE_SIZE = 8
 
@@ -65,22 +67,34 @@ def descriptor_base(data: bytes) -> int:
     return int(low | middle << 16 | high << 24)
 
 
+ACCESS_BYTE = 5
+"""Where a descriptor says whether it is present, and of what type."""
+
+
 TSS_SIZE = 104
 _TSS_FIELDS = ("eip", "eflags", "eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
 _TSS_CR3 = 28
-_TSS_REGISTERS = 32
+TSS_REGISTERS = 32
+"""Where the registers lie that a task switch saves; before them are static fields, CR3 among them."""
+
+_REGISTERS = struct.Struct("<10I")
 
 
 def encode_tss(cr3: int, registers: dict[str, int]) -> bytes:
     """Return a TSS that starts with the given registers (``eip``, ``eflags``, ``eax`` ... ``edi``)."""
     image = bytearray(TSS_SIZE)
     struct.pack_into("<I", image, _TSS_CR3, cr3)
-    struct.pack_into("<10I", image, _TSS_REGISTERS, *(registers.get(name, 0) for name in _TSS_FIELDS))
+    image[TSS_REGISTERS : TSS_REGISTERS + _REGISTERS.size] = encode_registers(registers)
     return bytes(image)
+
+
+def encode_registers(registers: dict[str, int]) -> bytes:
+    """Return what a task switch stores at ``TSS_REGISTERS`` of the TSS that it leaves."""
+    return _REGISTERS.pack(*(registers.get(name, 0) for name in _TSS_FIELDS))
 
 
 def decode_tss(image: bytes) -> tuple[int, dict[str, int]]:
     """Return CR3 and the registers that a TSS holds."""
     (cr3,) = struct.unpack_from("<I", image, _TSS_CR3)
-    values = struct.unpack_from("<10I", image, _TSS_REGISTERS)
+    values = _REGISTERS.unpack_from(image, TSS_REGISTERS)
     return cr3, dict(zip(_TSS_FIELDS, values, strict=True))

@@ -6,20 +6,25 @@ Source: Intel SDM volume 3A, sections 6.12 to 6.15 (all code at ring 0: no stack
 
 from nooks_lab.machine.cpu import EFLAGS_IF, EFLAGS_NT, EFLAGS_TF, PAGE_FAULT, Cpu
 from nooks_lab.machine.descriptor_tables import (
+    ACCESS_BYTE,
     GATE_SIZE,
     INTERRUPT_GATE,
+    PRESENT,
     TASK_GATE,
     TRAP_GATE,
+    TSS_AVAILABLE,
+    TSS_BUSY,
+    TSS_REGISTERS,
     TSS_SIZE,
     Gate,
     decode_tss,
     descriptor_base,
-    encode_tss,
+    encode_registers,
 )
 from nooks_lab.machine.linear import LinearMemory
 from nooks_lab.machine.paging import PageFault
 
-DIVIDE_ERROR, DEBUG, BREAKPOINT = 0, 1, 3
+DIVIDE_ERROR, DEBUG, NMI, BREAKPOINT = 0, 1, 2, 3
 DOUBLE_FAULT, STACK_FAULT, GENERAL_PROTECTION = 8, 12, 13
 
 NAMES = {
@@ -124,19 +129,28 @@ def _push_frame(cpu: Cpu, linear: LinearMemory, gate: Gate, error_code: int | No
 
 
 def _switch_task(cpu: Cpu, linear: LinearMemory, selector: int, error_code: int | None, eip: int) -> None:
-    """Task switch through a gate: outgoing registers into the current TSS, incoming ones from the new."""
+    """Switch tasks through a gate: outgoing registers into the current TSS, incoming ones from the new.
+
+    All that is written before CR3 changes goes through the outgoing task's page table: the registers, the back link
+    and the busy bit of the new TSS.  A page that is read-only there makes the switch fail (SDM volume 3A, section
+    7.3).
+    """
     gdt, limit = cpu.gdt()
     if selector + 7 > limit:
         raise _DeliveryFault(f"TSS selector {selector:#x} lies outside the GDT")
-    incoming = descriptor_base(linear.read(gdt + selector, 8))
-    outgoing = descriptor_base(linear.read(gdt + cpu.task_register(), 8))
-    registers = cpu.registers()
+    descriptor = linear.read(gdt + selector, 8)
+    if descriptor[ACCESS_BYTE] != PRESENT | TSS_AVAILABLE:
+        raise _DeliveryFault(f"selector {selector:#x} names no available TSS")
+    incoming, left = descriptor_base(descriptor), cpu.task_register()
+    outgoing = descriptor_base(linear.read(gdt + left, 8))
+    linear.write(outgoing + TSS_REGISTERS, encode_registers(cpu.registers() | {"eip": eip}))
+    linear.write(incoming, left.to_bytes(2, "little"))
+    linear.write(gdt + selector + ACCESS_BYTE, bytes((PRESENT | TSS_BUSY,)))
     cr3, loaded = decode_tss(linear.read(incoming, TSS_SIZE))
-    linear.write(outgoing, encode_tss(registers["cr3"], registers | {"eip": eip}))
     cpu.load_cr3(cr3)
-    cpu.set_registers(loaded)
+    cpu.set_registers(loaded | {"eflags": loaded["eflags"] | EFLAGS_NT})
+    cpu.set_task_register(selector)
     if error_code is not None:
         esp = loaded["esp"] - 4
         linear.set_u32(esp, error_code)
         cpu.set("esp", esp)
-    cpu.set_task_register(selector)

@@ -102,6 +102,10 @@ class InterruptController:
         self._drive_intr()
         return FIRST_VECTOR + line
 
+    def in_service(self) -> list[int]:
+        """Return the lines that the CPU has acknowledged and not ended, as the in-service registers say."""
+        return [line for line in range(16) if self.state.isr >> line & 1]
+
     def end_of_interrupt(self, line: int) -> None:
         """Specific EOI: the line leaves service."""
         self.state.isr &= ~(1 << line)

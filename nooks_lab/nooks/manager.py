@@ -9,7 +9,7 @@ from nooks_lab.kernel.kernel import Kernel
 from nooks_lab.kernel.module import Module, ModuleError
 from nooks_lab.kernel.structs import Types
 from nooks_lab.machine.cpu import PAGE_FAULT
-from nooks_lab.machine.exceptions import NAMES
+from nooks_lab.machine.exceptions import NAMES, NMI
 from nooks_lab.nooks.interposition import Interposition
 from nooks_lab.nooks.isolation.domain import BadParameter, Domain
 from nooks_lab.nooks.isolation.page_tracker import Grant
@@ -50,6 +50,11 @@ class Nooks:
         How many deferred calls of wrappers may wait in a queue, 1 to 64; 1 makes each at once.
     log_only : bool
         A direct store of an extension to kernel data is listed in ``stores`` and let through.
+    double_fault_task : bool
+        Recover an extension also when it has lost its stack pointer, which natively, and for all that the paper says
+        under its Nooks too, resets the PC.
+    nmi_watchdog : bool
+        Recover an extension also when it loops without calling the kernel, which the paper's Nooks does not.
     tracker, xpc, recovery : callable
         Make the mechanisms, so that an exercise can give its own.
 
@@ -68,6 +73,8 @@ class Nooks:
         xpc: Callable[[Kernel], Xpc] = Xpc,
         recovery: Callable[["Nooks"], RecoveryManager] = RecoveryManager,
         log_only: bool = False,
+        double_fault_task: bool = True,
+        nmi_watchdog: bool = True,
     ) -> None:
         check_batch(batch)
         self.kernel, self.batch = kernel, batch
@@ -116,6 +123,8 @@ class Nooks:
         hooks.call_module = self._call_module
         hooks.module_placed = self._module_placed
         hooks.module_gone = self._module_gone
+        kernel.execution.nmi_watchdog = nmi_watchdog
+        self._descriptors = kernel.handle_double_faults(self._double_fault) if double_fault_task else None
 
     @property
     def recoveries(self) -> list[Recovery]:
@@ -164,14 +173,26 @@ class Nooks:
     def _exception(self, vector: int, regs: Any) -> bool:
         domain = self.xpc.entered_from
         if domain is None:
-            return False
+            # The watchdog leaves a loop of the kernel's own alone.
+            return vector == NMI
+        if vector == NMI:
+            raise ExtensionFault(domain, f"livelock: {self._place(regs.eip)} does not return")
         if self.log_only is not None and self.log_only.let_through(vector, regs):
             return True
         raise ExtensionFault(domain, self._describe(vector, regs))
 
+    def _double_fault(self, registers: dict[str, int]) -> None:
+        domain, self.xpc.inside = self.xpc.inside, None
+        if domain is not None:
+            where, esp = self._place(registers["eip"]), registers["esp"]
+            raise ExtensionFault(domain, f"double fault: at {where} the stack pointer is {esp:08x}")
+
+    def _place(self, eip: int) -> str:
+        eip &= 0xFFFFFFFF
+        return str(self.kernel.symbols.find(eip) or f"{eip:08x}")
+
     def _describe(self, vector: int, regs: Any) -> str:
-        eip = regs.eip & 0xFFFFFFFF
-        where = self.kernel.symbols.find(eip) or f"{eip:08x}"
+        where = self._place(regs.eip)
         what = NAMES.get(vector, f"exception {vector}")
         if vector == PAGE_FAULT:
             access = "write to" if regs.orig_eax & 2 else "read of"
@@ -322,6 +343,8 @@ class Nooks:
         self._numbers += 1
         domain = Domain(self.kernel, self.types, self._numbers, name, self.policy.of(name).heap_pages)
         self.domains.append(domain)
+        if self._descriptors is not None:
+            domain.grant(self._descriptors, 1, Grant.DESCRIPTORS)
         self.tracker.enroll(domain)
         self._queues[domain.number] = DeferredCalls(self.types, domain)
         return domain

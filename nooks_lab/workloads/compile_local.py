@@ -20,6 +20,7 @@ from nooks_lab.lab import Lab
 from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.workloads.fat_volume import format_volume
 from nooks_lab.workloads.workload import REST, WorkloadResult
+from nooks_lab.workloads.written_files import WrittenFiles
 
 MOUNT_POINT, DEVICE, OPTIONS = "/mnt", "hda", "iocharset=utf8"
 TREE, PROGRAM = "linux", "vmlinux"
@@ -180,7 +181,13 @@ class CompileLocal:
     cycles_a_byte : int
         User-mode work on a byte of source.
     attempts : int
-        How often the process is started again after an error, a kill or a wrong result.
+        How often the process is started again after an error, a kill or a wrong result; a campaign that judges what
+        a recovery has left on the disk takes 1, since another attempt makes again what was lost.
+
+    Attributes
+    ----------
+    written : WrittenFiles
+        What it has written to the disk so far.
     """
 
     name = "compile-local"
@@ -201,6 +208,8 @@ class CompileLocal:
         tree = source_tree(seed, files, directories, size)
         self._archive = archive(tree)
         self.expected = products(tree)
+        self.written = WrittenFiles()
+        self._unpacked = False
 
     # Set-up
 
@@ -215,10 +224,30 @@ class CompileLocal:
             When the volume cannot be mounted.
         """
         lab.disk.insert(self.volume)
+        self.written.clear()
+        self._unpacked = False
         lab.insmod("vfat")
         if lab.nooks is not None:
             lab.nooks.recovery.scripts["vfat"] = [lambda: _mount(lab.kernel)]
         lab.kernel.in_task("mount", lambda: _mount(lab.kernel))
+
+    def unpack(self, lab: Lab) -> None:
+        """Unpack the archive, so that there are files and directories before anything goes wrong.
+
+        The paper's faults were injected "after many files and directories have been created"; a campaign does this
+        first, and the run then finds the sources there.
+
+        Raises
+        ------
+        RuntimeError
+            When they cannot be unpacked.
+        """
+        tally = _Tally()
+        body = self._work(lab.kernel, tally).untar
+        trouble = self._process(lab, "tar", lambda: body(self._archive), tally)
+        if trouble:
+            raise RuntimeError(f"the archive cannot be unpacked: {trouble}")
+        self._unpacked = True
 
     def unmount(self, lab: Lab) -> None:
         """Take the volume out of use, everything written: then it can be looked at from outside."""
@@ -227,14 +256,14 @@ class CompileLocal:
     # The work
 
     def run(self, lab: Lab) -> WorkloadResult:
-        """Remove what an earlier run has left, unpack, compile, link, and read everything back; see
+        """Remove what an earlier run has left, unpack unless that is done, compile, link, and read everything back; see
         :class:`.Workload`.
         """
         tally, found, wrong, unnoticed = _Tally(), dict[str, bytes](), ["nothing was done"], list[str]()
-        empty = False
+        empty, self._unpacked = self._unpacked, False
         for _ in range(self._attempts):
             tally.add("attempts")
-            trouble = "" if empty else self._process(lab, "rm", lambda: _remove(lab.kernel, TREE_PATH), tally)
+            trouble = "" if empty else self._process(lab, "rm", lambda: self._clean(lab.kernel, tally), tally)
             empty = empty or not trouble
             if not trouble:
                 trouble = self._process(lab, "make", lambda: self._make(lab.kernel, tally), tally)
@@ -287,6 +316,7 @@ class CompileLocal:
         self._process(lab, "umount", lambda: lab.kernel.files.umount(MOUNT_POINT), _Tally())
         lab.kernel.run(_SETTLE)
         lab.disk.insert(self.volume)
+        self.written.clear()
         tally.add("reformatted")
         self._process(lab, "mount", lambda: _mount(lab.kernel), _Tally())
 
@@ -304,9 +334,15 @@ class CompileLocal:
             elif found[path] != self.expected[path]:
                 yield f"{path} is not what was written"
 
+    def _work(self, kernel: Kernel, tally: _Tally) -> "_Work":
+        return _Work(kernel, tally, self._cycles_a_byte, self.written)
+
+    def _clean(self, kernel: Kernel, tally: _Tally) -> None:
+        self._work(kernel, tally).remove_tree(TREE_PATH)
+
     def _make(self, kernel: Kernel, tally: _Tally) -> None:
         """The process: tar, make, make again."""
-        work = _Work(kernel, tally, self._cycles_a_byte)
+        work = self._work(kernel, tally)
         work.untar(self._archive)
         sources = [path for path in self.expected if path.endswith(".c")]
         objects = {object_of(path): work.compile(path, self.expected[object_of(path)]) for path in sources}
@@ -316,32 +352,22 @@ class CompileLocal:
     def _sum(self, kernel: Kernel, found: dict[str, bytes], tally: _Tally) -> None:
         """The process that reads everything back, not from memory but from the disk."""
         _drop_caches(kernel)
-        work = _Work(kernel, tally, 0)
+        work = self._work(kernel, tally)
         for path in work.find(TREE_PATH):
             found[path.removeprefix(f"{TREE_PATH}/")] = work.read(path)
         # What is wrong is made again by the next attempt.
         for path, data in found.items():
             if self.expected.get(path) != data:
                 tally.add("redone")
-                kernel.files.unlink(f"{TREE_PATH}/{path}")
+                work.unlink(f"{TREE_PATH}/{path}")
+
+
+def _on_volume(path: str) -> str:
+    return path.removeprefix(f"{MOUNT_POINT}/")
 
 
 def _mount(kernel: Kernel) -> None:
     kernel.files.mount(DEVICE, MOUNT_POINT, "vfat", OPTIONS)
-
-
-def _remove(kernel: Kernel, path: str) -> None:
-    """``rm -rf``."""
-    files = kernel.files
-    if not files.exists(path):
-        return
-    for entry in files.listdir(path):
-        below = f"{path}/{entry.name}"
-        if files.stat(below).is_directory:
-            _remove(kernel, below)
-        else:
-            files.unlink(below)
-    files.rmdir(path)
 
 
 def _drop_caches(kernel: Kernel) -> None:
@@ -353,9 +379,9 @@ def _drop_caches(kernel: Kernel) -> None:
 class _Work:
     """What the programs do, on the files of the process that they run in."""
 
-    def __init__(self, kernel: Kernel, tally: _Tally, cycles_a_byte: int) -> None:
+    def __init__(self, kernel: Kernel, tally: _Tally, cycles_a_byte: int, written: WrittenFiles) -> None:
         self._kernel, self._files, self._tally = kernel, kernel.files, tally
-        self._cycles_a_byte = cycles_a_byte
+        self._cycles_a_byte, self._written = cycles_a_byte, written
 
     def compute(self, size: int) -> None:
         """Work in user mode on so many bytes; other processes get their turns."""
@@ -385,15 +411,45 @@ class _Work:
         """Write a file anew."""
         self._tally.add("opens")
         self._tally.add("files")
-        fd = self._files.open(path, O_WRONLY | O_CREAT | O_TRUNC)
-        try:
-            for at in range(0, len(data), BUFFER):
-                piece = data[at : at + BUFFER]
-                if self._files.write(fd, piece) != len(piece):
-                    raise _SomeTrouble(f"{path} was written in part only")
-        finally:
-            self._files.close(fd)
+        with self._written.changing(_on_volume(path)):
+            fd = self._files.open(path, O_WRONLY | O_CREAT | O_TRUNC)
+            try:
+                for at in range(0, len(data), BUFFER):
+                    piece = data[at : at + BUFFER]
+                    if self._files.write(fd, piece) != len(piece):
+                        raise _SomeTrouble(f"{path} was written in part only")
+            finally:
+                self._files.close(fd)
+        self._written.settle(_on_volume(path), data)
         self._tally.add("bytes_written", len(data))
+
+    def unlink(self, path: str) -> None:
+        """Remove a file."""
+        with self._written.changing(_on_volume(path)):
+            self._files.unlink(path)
+        self._written.remove(_on_volume(path))
+
+    def rename(self, old: str, new: str, data: bytes) -> None:
+        """Give a file, which holds ``data``, another name."""
+        with self._written.changing(_on_volume(old), _on_volume(new)):
+            self._files.rename(old, new)
+        self._written.remove(_on_volume(old))
+        self._written.settle(_on_volume(new), data)
+
+    def remove_tree(self, path: str) -> None:
+        """``rm -rf``."""
+        files = self._files
+        if not files.exists(path):
+            return
+        for entry in files.listdir(path):
+            below = f"{path}/{entry.name}"
+            if files.stat(below).is_directory:
+                self.remove_tree(below)
+            else:
+                self.unlink(below)
+        with self._written.changing(_on_volume(path)):
+            files.rmdir(path)
+        self._written.remove(_on_volume(path))
 
     def has(self, path: str, data: bytes) -> bool:
         """Tell whether a file is there and holds this; an unreadable one does not."""
@@ -422,11 +478,14 @@ class _Work:
                     self._files.utime(path, int(entry.mtime), int(entry.mtime))
 
     def _make_directory(self, path: str) -> None:
-        try:
-            self._files.mkdir(path)
-        except FileError as error:
-            if error.errno != EEXIST:
-                raise
+        name = _on_volume(path)
+        with self._written.changing(name):
+            try:
+                self._files.mkdir(path)
+            except FileError as error:
+                if error.errno != EEXIST:
+                    raise
+        self._written.settle(name, None)
 
     def compile(self, path: str, known: bytes) -> bytes:
         """``cc -c``: read a source and its headers, compute, write the object by way of a temporary file."""
@@ -441,8 +500,8 @@ class _Work:
         assembly = target.removesuffix(".o") + ".s"
         self.write(assembly, data[::-1])
         self.write(target + ".tmp", self.read(assembly)[::-1])
-        self._files.unlink(assembly)
-        self._files.rename(target + ".tmp", target)
+        self.unlink(assembly)
+        self.rename(target + ".tmp", target, data)
         return data
 
     def link(self, objects: dict[str, bytes], known: bytes) -> None:
@@ -453,7 +512,7 @@ class _Work:
         data = linked({path: self.read(f"{TREE_PATH}/{path}") for path in objects})
         self.compute(len(data) // 8)
         self.write(target + ".tmp", data)
-        self._files.rename(target + ".tmp", target)
+        self.rename(target + ".tmp", target, data)
 
     def check_up_to_date(self, sources: list[str]) -> None:
         """``make`` again: it stats everything and finds nothing to do."""

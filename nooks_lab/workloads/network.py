@@ -7,25 +7,23 @@ import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 
 from nooks_lab.cards import CARD_OF
 from nooks_lab.kernel.kernel import TaskDied
 from nooks_lab.kernel.net.sock import SocketError
 from nooks_lab.lab import Lab
-from nooks_lab.workloads import tcp_station
-from nooks_lab.workloads.tcp_station import SINK, SOURCE, TcpStation
+from nooks_lab.station.station import TcpStation
+from nooks_lab.workloads import stream_services
+from nooks_lab.workloads.stream_services import SINK, SOURCE, Sink, Source
 from nooks_lab.workloads.workload import WorkloadResult
 
-DEVICE, ADDRESS, NETMASK = "eth0", "10.0.0.2", "255.255.255.0"
+DEVICE, ADDRESS, NETMASK, FAR = "eth0", "10.0.0.2", "255.255.255.0", "10.0.0.1"
 MESSAGE, BUFFER = 32 << 10, 256 << 10
 """Bytes of a message and of a socket's buffers (paper, table 4)."""
 
 LINK_SECONDS = 0.05
 """Until the link is up."""
 
-_FAR = str(IPv4Address(tcp_station.ADDRESS))
-_OWN = IPv4Address(ADDRESS).packed
 _LARGEST_PING = 1472
 ATTEMPTS = 5
 _PAUSE = 0.25
@@ -103,9 +101,9 @@ class Network:
         lab.run(LINK_SECONDS)
 
     def _station(self, lab: Lab) -> TcpStation:
-        peer = lab.peers[self.devices[0]]
-        there = lab.machine.clock.parts.get(f"tcp of {peer.name}")
-        return there if isinstance(there, TcpStation) else TcpStation(peer)
+        station = TcpStation.on(lab.peers[self.devices[0]], FAR)
+        stream_services.listen(station)
+        return station
 
     def run(self, lab: Lab) -> WorkloadResult:
         """Ping both ways, send a stream, receive a stream.
@@ -116,15 +114,16 @@ class Network:
             When the system dies of it.
         """
         station, run = self._station(lab), _Run()
-        before = _retransmitted(lab)
+        sink, source = stream_services.listen(station)
+        before = station.retransmitted + _retransmitted(lab)
         dice = random.Random(f"{self.seed}/network")
         station.forget()
+        sink.streams.clear()
         self._ping_station(lab, run, dice)
         self._ping_lab(lab, station, run, dice)
-        self._send_stream(lab, station, run, dice.randbytes(self.messages * self.message))
-        self._receive_stream(lab, station, run, dice.randbytes(self.messages * self.message))
+        self._send_stream(lab, sink, run, dice.randbytes(self.messages * self.message))
+        self._receive_stream(lab, source, run, dice.randbytes(self.messages * self.message))
         run.count("retransmitted", station.retransmitted + _retransmitted(lab) - before)
-        station.retransmitted = 0
         return run.result()
 
     def rest(self, lab: Lab) -> None:
@@ -137,7 +136,7 @@ class Network:
             size = dice.randint(0, _LARGEST_PING)
 
             def ping(size: int = size, number: int = number) -> str:
-                return "no answer" if inet.ping(_FAR, size, number) is None else ""
+                return "no answer" if inet.ping(FAR, size, number) is None else ""
 
             if self._again(lab, run, f"ping {number} to the station", ping):
                 run.count("pings answered")
@@ -147,7 +146,7 @@ class Network:
         for number in range(1, self.pings + 1):
             data = dice.randbytes(dice.randint(0, _LARGEST_PING))
             for _ in range(self.attempts):
-                station.ping(_OWN, number, data)
+                station.ping(ADDRESS, number, data)
                 lab.run(0.002)
                 if data in station.echoes:
                     run.count("pings answered")
@@ -158,11 +157,11 @@ class Network:
             else:
                 run.wrong.append(f"ping {number} from the station was not answered with its own data")
 
-    def _send_stream(self, lab: Lab, station: TcpStation, run: _Run, data: bytes) -> None:
+    def _send_stream(self, lab: Lab, sink: Sink, run: _Run, data: bytes) -> None:
         def send() -> str:
             with lab.kernel.inet.tcp_socket() as socket:
                 socket.set_buffers(BUFFER)
-                socket.connect(_FAR, SINK, self.patience)
+                socket.connect(FAR, SINK, self.patience)
                 for at in range(0, len(data), self.message):
                     message = data[at : at + self.message]
                     if socket.send(message, self.patience) < len(message):
@@ -171,18 +170,17 @@ class Network:
                 return "the station sent data" if socket.recv(1, self.patience) else ""
 
         if self._again(lab, run, "send-stream", send):
-            streams = [each for each in station.connections.values() if each.port == SINK and each.ended]
-            self._judge(run, "send-stream", data, bytes(streams[-1].received) if streams else b"")
+            self._judge(run, "send-stream", data, sink.streams[-1] if sink.streams else b"")
 
-    def _receive_stream(self, lab: Lab, station: TcpStation, run: _Run, data: bytes) -> None:
+    def _receive_stream(self, lab: Lab, source: Source, run: _Run, data: bytes) -> None:
         received = bytearray()
-        station.source = data
+        source.data = data
 
         def receive() -> str:
             received.clear()
             with lab.kernel.inet.tcp_socket() as socket:
                 socket.set_buffers(BUFFER)
-                socket.connect(_FAR, SOURCE, self.patience)
+                socket.connect(FAR, SOURCE, self.patience)
                 while piece := socket.recv(self.message, self.patience):
                     received.extend(piece)
                 return ""

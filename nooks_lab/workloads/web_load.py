@@ -8,10 +8,10 @@ import hashlib
 import random
 from dataclasses import dataclass, field
 
-from nooks_lab.bridge.connection import Connection
-from nooks_lab.bridge.station import TcpStation
 from nooks_lab.lab import Lab
 from nooks_lab.machine.clock import CPU_HZ
+from nooks_lab.station.connection import Connection
+from nooks_lab.station.station import TcpStation
 from nooks_lab.web_server import ADDRESS, PORT, Page, WebServer
 from nooks_lab.workloads.workload import WorkloadResult
 
@@ -110,9 +110,7 @@ class WebLoad:
 
     def station(self, lab: Lab) -> TcpStation:
         """Return the clients' host, which stands at the far end of the card's wire from the first use on."""
-        peer = lab.peers[self.devices[0]]
-        there = getattr(peer.on_frame, "__self__", None)
-        return there if isinstance(there, TcpStation) else TcpStation(peer, pc=ADDRESS)
+        return TcpStation.on(lab.peers[self.devices[0]])
 
     def plan(self) -> list[Request]:
         """Return the requests of a run, in their order."""
@@ -153,7 +151,6 @@ class WebLoad:
                     self._begin(client, station)
                     counts["connections"] += 1
             lab.run(_STEP)
-            station.tick()
             for client in list(active):
                 answer = self._look(client, station)
                 if answer is None:
@@ -184,17 +181,15 @@ class WebLoad:
         until = station.now + self._patience
         while station.connections and station.now < until:
             lab.run(_CLOSING_STEP)
-            station.tick()
         until = station.now + _CLOSING_CYCLES
         while station.now < until:
             lab.run(_CLOSING_STEP)
-            station.tick()
 
     def _begin(self, client: _Client, station: TcpStation) -> None:
         client.attempts += 1
         client.started = station.now
         client.received.clear()
-        client.connection = station.connect(PORT)
+        client.connection = station.connect(ADDRESS, PORT)
         client.connection.send(client.request.text)
 
     def _look(self, client: _Client, station: TcpStation) -> bytes | str | None:

@@ -50,8 +50,15 @@ def test_files_come_from_the_volume(site):
         answer = site.get(uri)
         assert (answer.status, answer.body) == (200, FILES[name])
     assert site.get("/sub/").body == b"sub\n"
-    assert site.get("/sub").status == site.get("/none").status == 404
+    assert site.get("/none").status == site.get("/sub/none").status == 404
     assert site.get("/../mnt/index.html").status == 400
+
+
+def test_a_directory_without_its_slash_is_elsewhere(site):
+    answer = site.get("/sub")
+    assert (answer.status, answer.header["Location"]) == (301, "/sub/")
+    assert site.get(answer.header["Location"]).body == b"sub\n"
+    assert site.get("//sub").header["Location"] in ("/sub/", "/.//sub/")
 
 
 def test_a_file_is_read_again_from_the_page_cache(site):

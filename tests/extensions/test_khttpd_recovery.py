@@ -42,6 +42,16 @@ def test_natively_a_fault_in_the_drivers_interrupt_handler_is_a_panic():
             site.get("/")
 
 
+def test_natively_rmmod_does_not_wait_for_threads_that_an_oops_has_killed():
+    with web(nooks=False) as site:
+        inject(site.lab, "khttpd")
+        site.get("/")
+        site.run(0.05)
+        assert len(site.lab.kernel.sched.threads) == 1
+        site.lab.kernel.rmmod("khttpd")
+        assert "khttpd" not in site.lab.kernel.modules.loaded
+
+
 @pytest.mark.parametrize("extension", list(text_fault.FUNCTIONS))
 def test_in_a_nook_the_next_fetch_works(extension):
     with web(nooks=True) as site:

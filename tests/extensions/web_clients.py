@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import nooks_lab as nl
-from nooks_lab.bridge.connection import Connection
-from nooks_lab.bridge.station import TcpStation
 from nooks_lab.kernel.module import Parameters
 from nooks_lab.lab import Lab
+from nooks_lab.station.connection import Connection
+from nooks_lab.station.station import TcpStation
 from nooks_lab.web_server import ADDRESS, PORT, Page, WebServer
 
 PAGES = {
@@ -48,7 +48,7 @@ class Web:
 
     def __init__(self, lab: Lab, parameters: Parameters | None = None) -> None:
         self.lab = lab
-        self.station = TcpStation(lab.peer, pc=ADDRESS)
+        self.station = TcpStation(lab.peer)
         self.server = WebServer(lab, dict(PAGES))
         self.server.start(parameters)
 
@@ -56,10 +56,9 @@ class Web:
         until = self.lab.machine.clock.now + int(seconds * 1_700_000_000)
         while self.lab.machine.clock.now < until:
             self.lab.run(step)
-            self.station.tick()
 
     def connect(self) -> Connection:
-        return self.station.connect(PORT)
+        return self.station.connect(ADDRESS, PORT)
 
     def finish(self, connection: Connection, seconds: float = 20) -> Answer:
         """Read to the end of the answer."""
@@ -67,7 +66,6 @@ class Web:
         until = self.lab.machine.clock.now + int(seconds * 1_700_000_000)
         while not connection.closed and self.lab.machine.clock.now < until:
             self.lab.run(0.0005)
-            self.station.tick()
             received += connection.read()
             if connection.ended:
                 received += connection.read()

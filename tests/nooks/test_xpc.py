@@ -224,9 +224,10 @@ def test_a_fault_in_a_domain_comes_out_at_the_call(callee: Callee) -> None:
     assert callee.in_task(lambda: callee.call("add", 1, 1)) == 2
 
 
-def test_a_stack_overflow_ends_the_system() -> None:
+def test_a_stack_overflow_ends_the_system_when_the_double_fault_has_no_task() -> None:
     # The guard page keeps it from other memory; but the CPU has no stack left to push the fault on.
-    with nl.boot(nooks=True) as lab:
+    with nl.boot() as lab:
+        lab.nooks = Nooks(lab.kernel, double_fault_task=False)
         callee = Callee(lab)
         with pytest.raises(TripleFault, match=r"page fault at [0-9a-f]+; double fault: page fault at "):
             callee.in_task(lambda: callee.call("overflow", 0))

@@ -9,12 +9,14 @@
 #include <linux/types.h>
 
 #define HTTP_MAX_REQUEST 4096
-#define HTTP_MAX_HEAD 768
 #define HTTP_MAX_URI 256
+/* The head of an answer and the page of an error; a location has three bytes for each of the name. */
+#define HTTP_MAX_HEAD (768 + 3 * HTTP_MAX_URI)
 #define HTTP_MAX_TYPE 64
 
 enum http_status {
 	HTTP_OK = 200,
+	HTTP_MOVED = 301,
 	HTTP_BAD_REQUEST = 400,
 	HTTP_NOT_FOUND = 404,
 	HTTP_NOT_ALLOWED = 405,
@@ -44,6 +46,7 @@ struct http_reply {
 	const char *type;		/* NULL: a page that says the status */
 	unsigned int length;
 	time_t modified;
+	const char *location;		/* of HTTP_MOVED: a directory, without its slash */
 };
 
 /* A line of a request: without its end, which is CR LF or LF alone. */
@@ -330,6 +333,8 @@ static inline const char *http_reason(int status)
 	switch (status) {
 	case HTTP_OK:
 		return "OK";
+	case HTTP_MOVED:
+		return "Moved Permanently";
 	case HTTP_BAD_REQUEST:
 		return "Bad Request";
 	case HTTP_NOT_FOUND:
@@ -382,6 +387,29 @@ static inline char *http_put_error_page(char *to, int status)
 	return http_put(to, "</h1></html>\n");
 }
 
+/* A name as it stands in a URI: what might mean something else is escaped. */
+static inline char *http_put_name(char *to, const char *name)
+{
+	static const char digits[] = "0123456789ABCDEF";
+
+	/* Two slashes at the beginning would be followed by a host. */
+	if (name[0] == '/' && name[1] == '/')
+		to = http_put(to, "/.");
+	for (; *name; name++) {
+		unsigned char c = *name;
+
+		if (c == '/' || c == '.' || c == '-' || c == '_' || (c >= '0' && c <= '9') ||
+		    (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z')) {
+			*to++ = c;
+		} else {
+			*to++ = '%';
+			*to++ = digits[c >> 4];
+			*to++ = digits[c & 15];
+		}
+	}
+	return to;
+}
+
 /* Write an answer's head, and behind it the page of an error; returns how long they are. */
 static inline unsigned int http_write_head(struct http_reply *reply, char *head)
 {
@@ -403,6 +431,11 @@ static inline unsigned int http_write_head(struct http_reply *reply, char *head)
 	}
 	if (reply->status == HTTP_NOT_ALLOWED)
 		to = http_put(to, "\r\nAllow: GET, HEAD");
+	if (reply->status == HTTP_MOVED) {
+		to = http_put(to, "\r\nLocation: ");
+		to = http_put_name(to, reply->location);
+		*to++ = '/';
+	}
 	to = http_put(to, "\r\nContent-Type: ");
 	to = http_put(to, reply->type ? reply->type : "text/html");
 	to = http_put(to, "\r\nContent-Length: ");

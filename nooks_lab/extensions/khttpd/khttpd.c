@@ -288,6 +288,7 @@ static void khttpd_answer(struct khttpd_connection *conn, int status)
 		.minor = conn->request.minor,
 		.head_only = conn->request.method == HTTP_HEAD,
 		.now = CURRENT_TIME,
+		.location = conn->request.name,
 	};
 
 	if (status == HTTP_OK) {
@@ -327,6 +328,7 @@ static int khttpd_open_file(struct khttpd_connection *conn)
 	unsigned int root = strlen(docroot);
 	struct inode *inode;
 	struct file *file;
+	int status = HTTP_NOT_FOUND;
 
 	if (!root || root + strlen(conn->request.name) >= sizeof(path))
 		return HTTP_NOT_FOUND;
@@ -336,6 +338,9 @@ static int khttpd_open_file(struct khttpd_connection *conn)
 	if (IS_ERR(file))
 		return HTTP_NOT_FOUND;
 	inode = file->f_dentry->d_inode;
+	/* Links in its index.html are relative to the directory: the client must know that it is one. */
+	if (S_ISDIR(inode->i_mode))
+		status = HTTP_MOVED;
 	if (!S_ISREG(inode->i_mode) || !(inode->i_mode & S_IROTH) || inode->i_size > MAX_NON_LFS)
 		goto close;
 	conn->chunk = kmalloc(KHTTPD_CHUNK, GFP_KERNEL);
@@ -346,7 +351,7 @@ static int khttpd_open_file(struct khttpd_connection *conn)
 	return HTTP_OK;
 close:
 	filp_close(file, NULL);
-	return HTTP_NOT_FOUND;
+	return status;
 }
 
 /* A directory stands for the index.html in it. */
@@ -708,8 +713,9 @@ static void khttpd_stop(void)
 
 	khttpd_stopping = 1;
 	for (i = 0; i < threads; i++)
-		if (khttpd_threads[i].pid > 0)
-			kill_proc(khttpd_threads[i].pid, SIGKILL, 1);
+		/* One that an oops has killed is not there any more, and will not say that it has ended. */
+		if (khttpd_threads[i].pid > 0 && kill_proc(khttpd_threads[i].pid, SIGKILL, 1) == -ESRCH)
+			khttpd_running--;
 	while (khttpd_running > 0)
 		interruptible_sleep_on_timeout(&khttpd_done, HZ);
 	sock_release(khttpd_listener);

@@ -1,5 +1,8 @@
 """What brings the network drivers' bugs out."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from nooks_lab.cards import MAC
 from nooks_lab.faults.armed_e1000 import DEVICE, PEER, numbered_frame
 from nooks_lab.faults.bugs import ethtool
@@ -7,6 +10,7 @@ from nooks_lab.faults.bugs.memory_shortage import memory_in_small_pieces, no_pag
 from nooks_lab.faults.bugs.scene import Scene
 from nooks_lab.faults.bugs.services import NetworkService
 from nooks_lab.machine.ethernet import pad
+from nooks_lab.machine.peer import Peer
 
 LARGE_MTU = 7000
 """Its receive buffers of 8 KB take four pages in a row."""
@@ -47,9 +51,26 @@ def send(scene: Scene, frames: list[bytes]) -> None:
     scene.process("sendto", lambda: [queue(scene, data) for data in frames])
 
 
-def compare(scene: Scene, sent: list[bytes]) -> None:
+@contextmanager
+def arriving(peer: Peer) -> Iterator[list[bytes]]:
+    """Within this, the list gets every frame that arrives at the other end of the wire."""
+    heard: list[bytes] = []
+    station = peer.on_frame
+
+    def on_frame(there: Peer, data: bytes) -> None:
+        heard.append(data)
+        if station is not None:
+            station(there, data)
+
+    peer.on_frame = on_frame
+    try:
+        yield heard
+    finally:
+        peer.on_frame = station
+
+
+def compare(scene: Scene, sent: list[bytes], arrived: list[bytes]) -> None:
     """Look at what has arrived at the other end of the wire."""
-    arrived = [data for _, data in scene.lab.peer.received]
     expected = [pad(data) for data in sent]
     foreign = [data for data in arrived if data not in expected and (data[6:12] != MAC or _is_ours(data))]
     missing = [data for data in expected if data not in arrived]
@@ -159,12 +180,12 @@ def get_eeprom_from_far_behind(scene: Scene) -> None:
 
 def transmit_in_bursts(scene: Scene) -> None:
     """Send frames in bursts, more than any ring has room for."""
-    scene.lab.peer.received.clear()
     sent = [frame(number) for number in range(8 * BURST)]
-    for at in range(0, len(sent), BURST):
-        send(scene, sent[at : at + BURST])
-        scene.lab.run(0.02)
-    compare(scene, sent)
+    with arriving(scene.lab.peer) as arrived:
+        for at in range(0, len(sent), BURST):
+            send(scene, sent[at : at + BURST])
+            scene.lab.run(0.02)
+    compare(scene, sent, arrived)
 
 
 def hang_the_transmitter(scene: Scene) -> None:

@@ -1,11 +1,11 @@
 """The service of each extension: brought up, used a little and checked end to end, taken down."""
 
-from nooks_lab.bridge.station import TcpStation as Clients
 from nooks_lab.cards import CARD_OF
 from nooks_lab.extensions import CLASSES
 from nooks_lab.faults.bugs.scene import Scene, Service
 from nooks_lab.kernel.module import Parameters
 from nooks_lab.lab import Lab
+from nooks_lab.station.station import TcpStation
 from nooks_lab.toolchain.elf import ObjectFile
 from nooks_lab.web_server import ADDRESS, PORT, Page, WebServer
 from nooks_lab.workloads.compile_local import DEVICE as DISK
@@ -14,7 +14,6 @@ from nooks_lab.workloads.fat_volume import format_volume
 from nooks_lab.workloads.network import ADDRESS as OURS
 from nooks_lab.workloads.network import DEVICE, LINK_SECONDS, NETMASK
 from nooks_lab.workloads.play_tune import Player, PlayTune
-from nooks_lab.workloads.tcp_station import TcpStation
 from nooks_lab.workloads.tune import Tune
 
 STATION = "10.0.0.1"
@@ -44,10 +43,7 @@ class NetworkService:
     def start(self, scene: Scene, driver: ObjectFile, parameters: Parameters | None) -> None:
         """Load it and bring its interface up; see :class:`.Service`."""
         lab = scene.lab
-        if lab.peer.on_frame is None or not isinstance(
-            getattr(lab.peer.on_frame, "__self__", None), TcpStation
-        ):
-            TcpStation(lab.peer)
+        TcpStation.on(lab.peer, STATION)
         lab.insmod(driver, parameters)
         self.resume(scene)
 
@@ -186,10 +182,9 @@ class WebService:
             raise ValueError("kHTTPd is started without parameters here")
         WebServer(scene.lab, {PAGE: Page("text/html", CONTENTS)}).start()
 
-    def clients(self, lab: Lab) -> Clients:
+    def clients(self, lab: Lab) -> TcpStation:
         """Return the clients' host, which stands at the far end of the wire from the first use on."""
-        there = getattr(lab.peer.on_frame, "__self__", None)
-        return there if isinstance(there, Clients) else Clients(lab.peer, pc=ADDRESS)
+        return TcpStation.on(lab.peer, STATION)
 
     def resume(self, scene: Scene) -> None:
         """Nothing has to be brought up."""
@@ -201,12 +196,11 @@ class WebService:
     def fetch(self, scene: Scene, name: str = PAGE) -> tuple[bytes, bytes]:
         """Ask for a page; returns the status line and the body, both empty when no whole answer came."""
         clients, lab = self.clients(scene.lab), scene.lab
-        connection = clients.connect(PORT)
+        connection = clients.connect(ADDRESS, PORT)
         connection.send(f"GET {name} HTTP/1.0\r\n\r\n".encode())
         answer = bytearray()
         for _ in range(200):
             lab.run(0.01)
-            clients.tick()
             answer += connection.read()
             if connection.error or (connection.ended and not connection.available):
                 break
@@ -226,9 +220,7 @@ class WebService:
         elif status and body != CONTENTS:
             scene.wrong.append(f"{len(body)} bytes came that are not the page")
         # The PC remembers a connection for a second, the station for two.
-        for _ in range(11):
-            scene.lab.run(0.2)
-            self.clients(scene.lab).tick()
+        scene.lab.run(2.2)
 
 
 def service(extension: str) -> Service:

@@ -6,6 +6,7 @@ It is part of the kernel, as in most Linux 2.4 systems; its state is ``ide_hwgro
 from typing import Any
 
 from nooks_lab.kernel.block.requests import READ, WRITE, Requests
+from nooks_lab.kernel.bug import KernelBug
 from nooks_lab.kernel.exports import export
 from nooks_lab.kernel.fs.parts import FsParts
 from nooks_lab.kernel.lists import init_list_head
@@ -182,12 +183,14 @@ class Ide:
         """Describe the buffers' memory to the bus master; neighbours share a descriptor."""
         regions: list[list[int]] = []
         for bh in self._requests.buffers(rq):
-            address, size = virt_to_phys(bh.b_data), bh.b_size
+            address, size = virt_to_phys(bh.b_data) & 0xFFFFFFFF, bh.b_size
             last = regions[-1] if regions else None
             if last and last[0] + last[1] == address and last[0] >> 16 == address + size - 1 >> 16:
                 last[1] += size
             else:
                 regions.append([address, size])
+        if not regions:
+            raise KernelBug(f"request {rq.address:08x} has no buffer")
         table = b"".join(
             address.to_bytes(4, "little") + (size & 0xFFFF).to_bytes(4, "little") for address, size in regions
         )

@@ -1,7 +1,5 @@
 """What a call on files could not do."""
 
-import os
-
 from nooks_lab.kernel.errno import (
     EBADF,
     EBUSY,
@@ -59,7 +57,8 @@ class FileError(OSError):
     """
 
     def __init__(self, errno: int, what: str = "") -> None:
-        reason = _REASONS.get(errno, os.strerror(errno))
+        # A broken filesystem may return any number.
+        reason = _REASONS.get(errno, f"error {errno}")
         super().__init__(errno, f"{what}: {reason}" if what else reason)
 
 

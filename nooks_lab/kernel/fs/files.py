@@ -4,131 +4,35 @@ Descriptors are numbers, as in a C program; a process's files are closed when it
 :class:`.FileError` with Linux's error number.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-from nooks_lab.kernel.block.buffer_cache import BufferCache
-from nooks_lab.kernel.errno import (
-    EBADF,
-    EBUSY,
-    EEXIST,
-    EFAULT,
-    EINVAL,
-    EISDIR,
-    ENODEV,
-    ENOSYS,
-    ENOTDIR,
-    ENOTTY,
-    EROFS,
-)
-from nooks_lab.kernel.exports import export
+from nooks_lab.kernel.errno import EBADF, EEXIST, EFAULT, EFBIG, EINVAL, EIO, EISDIR, ENOTDIR, ENOTTY
 from nooks_lab.kernel.fs import attributes as attr
-from nooks_lab.kernel.fs.attributes import Attributes
-from nooks_lab.kernel.fs.dcache import Dcache
+from nooks_lab.kernel.fs.directories import DirectoryCalls, Entry
 from nooks_lab.kernel.fs.file_error import FileError, checked
-from nooks_lab.kernel.fs.file_table import FMODE_READ, FMODE_WRITE, O_ACCMODE, FileTable
-from nooks_lab.kernel.fs.inodes import MS_RDONLY, S_IFDIR, S_IFMT, S_IFREG, Inodes
-from nooks_lab.kernel.fs.namei import Names, Place
-from nooks_lab.kernel.fs.page_cache import PageCache
-from nooks_lab.kernel.fs.parts import FsParts
-from nooks_lab.kernel.fs.select import Select
-from nooks_lab.kernel.fs.supers import Supers
-from nooks_lab.kernel.fs.user_buffers import SIZE, UserBuffers
+from nooks_lab.kernel.fs.file_table import FMODE_READ, FMODE_WRITE, O_ACCMODE
+from nooks_lab.kernel.fs.inodes import S_IFDIR, S_IFMT, S_IFREG
+from nooks_lab.kernel.fs.mounting import MountCalls, StatFs
+from nooks_lab.kernel.fs.namei import Place
+from nooks_lab.kernel.fs.stat import Stat, StatCalls
+from nooks_lab.kernel.fs.system_calls import MOST_DENTRIES, UMASK
+from nooks_lab.kernel.fs.user_buffers import SIZE
 
 O_RDONLY, O_WRONLY, O_RDWR = range(3)
 O_CREAT, O_EXCL, O_TRUNC, O_APPEND, O_NONBLOCK = 0o100, 0o200, 0o1000, 0o2000, 0o4000
 O_SYNC, O_DIRECTORY = 0o10000, 0o200000
 SEEK_SET, SEEK_CUR, SEEK_END = range(3)
-UMASK = 0o022
 
-SYSTEM_CALL_CYCLES = 500
-"""Into the kernel by ``int 0x80`` and back, on a Pentium 4."""
+LARGEST_FILE = 64 << 20
+"""Bytes that a program which reads a whole file has room for; with a broken filesystem a file may have no end."""
 
-MOST_DENTRIES, MOST_INODES = 1_024, 512
-"""How many dentries and inodes stay in memory, unless they are in use."""
-
-_DIRENT_HEAD = 19
+LONGEST_DIRECTORY = 1 << 16
+"""Entries that a program which lists a directory has room for."""
 
 
-@dataclass(frozen=True)
-class Stat:
-    """What ``stat`` tells of a file; times in seconds since 1970, ``blocks`` of 512 bytes."""
-
-    dev: int
-    ino: int
-    mode: int
-    nlink: int
-    uid: int
-    gid: int
-    rdev: int
-    size: int
-    blksize: int
-    blocks: int
-    atime: int
-    mtime: int
-    ctime: int
-
-    @property
-    def is_directory(self) -> bool:
-        """Whether it is a directory."""
-        return self.mode & S_IFMT == S_IFDIR
-
-
-@dataclass(frozen=True)
-class Entry:
-    """An entry of a directory; ``kind`` is ``DT_DIR`` (4), ``DT_REG`` (8), ..., 0 when the filesystem does not say."""
-
-    name: str
-    ino: int
-    kind: int
-
-
-@dataclass(frozen=True)
-class StatFs:
-    """What ``statfs`` tells of a filesystem: sizes in blocks of ``bsize`` bytes."""
-
-    type: int
-    bsize: int
-    blocks: int
-    bfree: int
-    bavail: int
-    files: int
-    ffree: int
-    namelen: int
-
-
-class Files:
+class Files(DirectoryCalls, StatCalls, MountCalls):
     """The system calls."""
-
-    def __init__(
-        self,
-        parts: FsParts,
-        names: Names,
-        table: FileTable,
-        supers: Supers,
-        inodes: Inodes,
-        dcache: Dcache,
-        pages: PageCache,
-        buffers: BufferCache,
-        attributes: Attributes,
-        select: Select,
-        user: UserBuffers,
-        keep_flushing: Callable[[], None],
-    ) -> None:
-        self._parts, self._memory, self._names, self._table = parts, parts.memory, names, table
-        self._supers, self._inodes, self._dcache = supers, inodes, dcache
-        self._pages, self._buffers, self._attributes = pages, buffers, attributes
-        self._select, self._user, self._keep_flushing = select, user, keep_flushing
-
-    def _enter(self) -> None:
-        """Begin a system call; here, where the process holds no lock, the two caches of names are kept small."""
-        self._parts.sched.must_be_process()
-        self._parts.machine.clock.advance(SYSTEM_CALL_CYCLES)
-        if self._memory.u32(self._parts.variables["nr_dentry"]) > MOST_DENTRIES:
-            self._dcache.prune(MOST_DENTRIES // 4)
-        if self._memory.u32(self._parts.variables["nr_inodes"]) > MOST_INODES:
-            self._inodes.prune(MOST_INODES // 4)
 
     # Opening and closing
 
@@ -187,20 +91,6 @@ class Files:
         """Close a file."""
         self._enter()
         checked(self._table.close(fd), f"descriptor {fd}")
-
-    def _with_file(self, fd: int, work: Callable[[Any], int]) -> int:
-        self._enter()
-        file = self._table.get(fd)
-        try:
-            return checked(work(file), f"descriptor {fd}")
-        finally:
-            self._table.put(file)
-
-    def _operation(self, file: Any, name: str, missing: int = EINVAL) -> int:
-        operation = self._table.operation(file, name)
-        if not operation:
-            raise FileError(missing)
-        return operation
 
     # Contents
 
@@ -329,31 +219,6 @@ class Files:
             checked(self._attributes.permission(inode, attr.MAY_WRITE), path)
             self._truncate(place.dentry, size, path)
 
-    def _names_may_change(self, place: Place, path: str) -> None:
-        if self._supers.view(place.dentry.d_sb).s_flags & MS_RDONLY:
-            raise FileError(EROFS, path)
-
-    def _truncate(self, dentry: Any, size: int, what: str) -> None:
-        if size < 0:
-            raise FileError(EINVAL, what)
-        self._change(dentry, what, attr.SIZE | attr.MTIME, ia_size=size)
-
-    def _change(self, dentry: Any, what: str, valid: int, **values: int) -> None:
-        """Change attributes by ``notify_change``, the inode locked."""
-        inode = self._inodes.view(dentry.d_inode)
-        sem = inode.i_sem.address
-        self._parts.semaphores.down(sem)
-        try:
-            with self._parts.on_stack(self._parts.types.size("iattr") + 16) as room:
-                self._memory.fill(room, self._parts.types.size("iattr"), 0)
-                change = self._parts.view("iattr", room)
-                change.ia_valid = valid
-                for name, value in values.items():
-                    setattr(change, name, value)
-                checked(self._attributes.notify_change(dentry.address, room), what)
-        finally:
-            self._parts.semaphores.up(sem)
-
     def fsync(self, fd: int) -> None:
         """Write an open file to its disk, and wait."""
 
@@ -376,249 +241,18 @@ class Files:
         self._supers.sync_metadata()
         checked(self._buffers.sync_buffers(), "sync")
 
-    # Directories
-
-    def listdir(self, path: str) -> list[Entry]:
-        """Return a directory's entries but ``.`` and ``..``, in the order of the filesystem."""
-        fd = self.open(path, O_RDONLY | O_DIRECTORY)
-        try:
-            found: list[Entry] = []
-            while some := self.getdents(fd):
-                found += some
-            return [entry for entry in found if entry.name not in (".", "..")]
-        finally:
-            self.close(fd)
-
-    def getdents(self, fd: int) -> list[Entry]:
-        """Return the next entries of an open directory; none at its end."""
-        found: list[Entry] = []
-
-        def read(file: Any) -> int:
-            operation = self._operation(file, "readdir", ENOTDIR)
-            inode = self._inodes.view(self._dcache.view(file.f_dentry).d_inode)
-            sem = inode.i_sem.address
-            self._parts.semaphores.down(sem)
-            try:
-                with self._user.one() as buffer, self._parts.on_stack(32) as room:
-                    callback = self._parts.view("getdents_callback64", room)
-                    callback.current_dir, callback.count, callback.error = buffer, SIZE, 0
-                    result = self._parts.call(operation, file.address, room, self._parts.entry["filldir64"])
-                    used = callback.current_dir - buffer
-                    if 0 <= used <= SIZE:
-                        found.extend(_entries(self._memory.read(buffer, used)))
-                    return min(result, 0) if not found else 0
-            finally:
-                self._parts.semaphores.up(sem)
-
-        self._with_file(fd, read)
-        return found
-
-    @export(cycles=100)
-    def filldir64(self, buf: int, name: int, namlen: int, offset: int, ino: int, d_type: int) -> int:
-        """Put a directory entry into the process's buffer; not 0 when it is full."""
-        if not 0 < namlen <= 255:
-            return -EINVAL
-        callback = self._parts.view("getdents_callback64", buf)
-        text = self._memory.read(name, namlen)
-        length = _DIRENT_HEAD + namlen + 1 + 7 & ~7
-        if length > callback.count:
-            return -EINVAL
-        record = ino.to_bytes(8, "little") + (offset & (1 << 64) - 1).to_bytes(8, "little")
-        record += length.to_bytes(2, "little") + bytes((d_type & 0xFF,)) + text
-        at = callback.current_dir
-        self._memory.write(at, record.ljust(length, b"\0"))
-        callback.current_dir, callback.count = at + length, callback.count - length
-        return 0
-
-    def mkdir(self, path: str, mode: int = 0o777) -> None:
-        """Make a directory."""
-        self._enter()
-        self._names.mkdir(path, mode & ~UMASK & 0o1777)
-
-    def rmdir(self, path: str) -> None:
-        """Remove an empty directory."""
-        self._enter()
-        self._names.rmdir(path)
-
-    def unlink(self, path: str) -> None:
-        """Remove a file's name."""
-        self._enter()
-        self._names.unlink(path)
-
-    def rename(self, old: str, new: str) -> None:
-        """Give a file or directory another name."""
-        self._enter()
-        self._names.rename(old, new)
-
-    def mknod(self, path: str, mode: int, major: int, minor: int) -> None:
-        """Make the file of a device."""
-        self._enter()
-        self._names.mknod(path, mode & ~UMASK, major << 8 | minor)
-
-    def chdir(self, path: str) -> None:
-        """Change the process's current directory."""
-        self._enter()
-        with self._names.at(path) as place:
-            if self._inodes.view(place.dentry.d_inode).i_mode & S_IFMT != S_IFDIR:
-                raise FileError(ENOTDIR, path)
-            task = self._parts.sched.current
-            before = task.pwd
-            self._dcache.hold(place.dentry)
-            task.pwd = place.dentry.address
-            if before:
-                self._dcache.dput(before)
-
-    # Attributes
-
-    def stat(self, path: str) -> Stat:
-        """Return what is known of a file."""
-        self._enter()
-        with self._names.at(path) as place:
-            return self._stat(place.dentry)
-
-    def fstat(self, fd: int) -> Stat:
-        """Return what is known of an open file."""
-        self._enter()
-        file = self._table.get(fd)
-        try:
-            return self._stat(self._dcache.view(file.f_dentry))
-        finally:
-            self._table.put(file)
-
-    def _stat(self, dentry: Any) -> Stat:
-        inode = self._inodes.view(dentry.d_inode)
-        return Stat(
-            inode.i_dev,
-            inode.i_ino,
-            inode.i_mode,
-            inode.i_nlink,
-            inode.i_uid,
-            inode.i_gid,
-            inode.i_rdev,
-            inode.i_size,
-            inode.i_blksize,
-            inode.i_blocks,
-            inode.i_atime,
-            inode.i_mtime,
-            inode.i_ctime,
-        )
-
-    def exists(self, path: str) -> bool:
-        """Tell whether a path leads to something."""
-        try:
-            self.stat(path)
-        except FileError as error:
-            if error.errno in (2, ENOTDIR):
-                return False
-            raise
-        return True
-
-    def chmod(self, path: str, mode: int) -> None:
-        """Change a file's mode bits."""
-        self._enter()
-        with self._names.at(path) as place:
-            self._names_may_change(place, path)
-            kind = self._inodes.view(place.dentry.d_inode).i_mode & S_IFMT
-            self._change(place.dentry, path, attr.MODE | attr.CTIME, ia_mode=kind | mode & 0o7777)
-
-    def utime(self, path: str, atime: int, mtime: int) -> None:
-        """Change a file's times, in seconds since 1970."""
-        self._enter()
-        with self._names.at(path) as place:
-            self._names_may_change(place, path)
-            valid = attr.ATIME | attr.MTIME | attr.ATIME_SET | attr.MTIME_SET
-            self._change(place.dentry, path, valid, ia_atime=atime, ia_mtime=mtime)
-
-    # Filesystems
-
-    def mount(self, device: str, path: str, kind: str, options: str = "", read_only: bool = False) -> None:
-        """Mount a filesystem.
-
-        Parameters
-        ----------
-        device : str
-            ``hda``, ``hda1`` or ``/dev/hda``; any name for a filesystem without a device.
-        options : str
-            For the filesystem, as after ``-o``.
-        """
-        self._enter()
-        found = [each for each in self._supers.filesystems() if self._supers.type_name(each) == kind]
-        if not found:
-            raise FileError(ENODEV, f"filesystem type {kind}")
-        place = self._names.walk(path)
-        data = 0
-        try:
-            if not place.dentry.d_inode:
-                raise FileError(2, path)
-            if self._inodes.view(place.dentry.d_inode).i_mode & S_IFMT != S_IFDIR:
-                raise FileError(ENOTDIR, path)
-            if place.dentry.address == place.mount.mnt_root:
-                raise FileError(EBUSY, path)
-            if options:
-                data = self._parts.pages.get_zeroed_page()
-                self._memory.write(data, options.encode()[:4095])
-            name = device.removeprefix("/dev/")
-            sb = self._supers.read(found[0], name, MS_RDONLY if read_only else 0, data)
-            if isinstance(sb, int):
-                raise FileError(-sb, f"mount of {device} on {path}")
-            # The mount takes over the use of the dentry.
-            self._dcache.hold(place.dentry)
-            if self._supers.attach(sb, device, place.mount, place.dentry):
-                self._dcache.dput(place.dentry.address)
-                self._supers.kill(sb)
-                raise FileError(12, path)
-        finally:
-            self._names.put(place)
-            if data:
-                self._parts.pages.free(data, 0)
-        if sb.s_bdev:
-            self._keep_flushing()
-
-    def umount(self, path: str) -> None:
-        """Take a mounted filesystem out; everything of it is written first."""
-        self._enter()
-        place = self._names.walk(path)
-        mount, root = place.mount, place.dentry.address == place.mount.mnt_root
-        self._dcache.dput(place.dentry.address)
-        try:
-            if not root:
-                raise FileError(EINVAL, path)
-            checked(self._supers.unmount(mount), path)
-        finally:
-            self._supers.put(mount)
-
-    def statfs(self, path: str) -> StatFs:
-        """Return how much room a filesystem has."""
-        self._enter()
-        with self._names.at(path) as place:
-            sb = self._supers.view(place.dentry.d_sb)
-            operation = self._parts.view("super_operations", sb.s_op).statfs if sb.s_op else 0
-            if not operation:
-                raise FileError(ENOSYS, path)
-            with self._parts.on_stack(self._parts.types.size("statfs") + 16) as room:
-                self._memory.fill(room, self._parts.types.size("statfs"), 0)
-                checked(self._parts.call(operation, sb.address, room), path)
-                result = self._parts.view("statfs", room)
-                return StatFs(
-                    result.f_type & 0xFFFFFFFF,
-                    result.f_bsize,
-                    result.f_blocks,
-                    result.f_bfree,
-                    result.f_bavail,
-                    result.f_files,
-                    result.f_ffree,
-                    result.f_namelen,
-                )
-
     # Whole files
 
     def read_file(self, path: str) -> bytes:
         """Return all that a file holds."""
         fd = self.open(path)
         try:
-            parts = []
+            parts, size = [], 0
             while some := self.read(fd, SIZE):
                 parts.append(some)
+                size += len(some)
+                if size > LARGEST_FILE:
+                    raise FileError(EFBIG, path)
             return b"".join(parts)
         finally:
             self.close(fd)
@@ -627,9 +261,25 @@ class Files:
         """Make a file, or empty it, and write all of this into it."""
         fd = self.open(path, O_WRONLY | O_CREAT | O_TRUNC, mode)
         try:
-            done = self.write(fd, data) if data else 0
+            done = 0
             while done < len(data):
-                done += self.write(fd, data[done:])
+                put = self.write(fd, data[done:])
+                if not put:
+                    raise FileError(EIO, f"{path}: nothing more is written")
+                done += put
+        finally:
+            self.close(fd)
+
+    def listdir(self, path: str) -> list[Entry]:
+        """Return a directory's entries but ``.`` and ``..``, in the order of the filesystem."""
+        fd = self.open(path, O_RDONLY | O_DIRECTORY)
+        try:
+            found: list[Entry] = []
+            while some := self.getdents(fd):
+                found += some
+                if len(found) > LONGEST_DIRECTORY:
+                    raise FileError(EIO, f"{path}: a directory without an end")
+            return [entry for entry in found if entry.name not in (".", "..")]
         finally:
             self.close(fd)
 
@@ -637,7 +287,7 @@ class Files:
 
     def shrink_caches(self) -> None:
         """Free every dentry, inode, page and block that nobody uses and that has nothing to write."""
-        while self._dcache.prune(1 << 16) or any(True for _ in self._dcache.unused()):
+        while self._dcache.prune(1 << 16):
             pass
         # Twice: the first time, what was referenced lately gets away.
         for _ in range(2):
@@ -646,14 +296,4 @@ class Files:
         self._buffers.shrink(1 << 16)
 
 
-def _entries(data: bytes) -> list[Entry]:
-    found = []
-    while len(data) >= _DIRENT_HEAD:
-        length = int.from_bytes(data[16:18], "little")
-        name = data[_DIRENT_HEAD:length].split(b"\0", 1)[0].decode("utf-8", "replace")
-        found.append(Entry(name, int.from_bytes(data[:8], "little"), data[18]))
-        data = data[length:]
-    return found
-
-
-__all__ = ["Entry", "FileError", "Files", "Stat", "StatFs"]
+__all__ = ["MOST_DENTRIES", "Entry", "FileError", "Files", "Stat", "StatFs"]

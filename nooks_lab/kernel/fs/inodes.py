@@ -19,6 +19,7 @@ MS_ACTIVE = 1 << 30
 """In ``s_flags``: the super block is mounted, so that unused inodes are kept."""
 
 HASH_SIZE = 128
+_LAST_INO = (1 << 32) - 1
 
 
 class Inodes:
@@ -164,10 +165,21 @@ class Inodes:
 
     @export(cycles=200)
     def iunique(self, sb: int, max_reserved: int) -> int:
-        """Return a number that no inode of a super block in memory has; each time another one."""
+        """Return a number that no inode of a super block in memory has; each time another one.
+
+        Raises
+        ------
+        KernelBug
+            When every number is reserved.
+        """
+        if max_reserved >= _LAST_INO:
+            raise KernelBug(f"iunique is to find a number above {max_reserved:08x}")
+        last = self._parts.variables["last_ino"]
+        if not max_reserved <= self._memory.u32(last) < _LAST_INO:
+            self._memory.set_u32(last, max_reserved)
         while True:
             number = self._parts.count("last_ino", 1)
-            if number > max_reserved and self._find(sb, number, 0, 0) is None:
+            if self._find(sb, number, 0, 0) is None:
                 return number
 
     @export(cycles=80)

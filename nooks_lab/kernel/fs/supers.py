@@ -404,7 +404,8 @@ class Supers:
         """Let a filesystem go without a call into its code.
 
         Its mounts end.  What somebody still has open of it ends with EIO, and is freed when it is closed; the super
-        block is freed with the last of it.  What was not written to its device is lost.
+        block is freed with the last of it.  Pages of its files that were not written are lost (``invalidate_inodes``);
+        the device's own dirty blocks are written when it is closed (``blkdev_put``), whole or torn as they are.
         """
         parts = self._parts
         sb.s_count += 1
@@ -437,7 +438,6 @@ class Supers:
         self._inodes.dispose_unused(sb.address)
         dev, bdev = sb.s_dev, sb.s_bdev
         sb.s_dev = sb.s_bdev = 0
-        self._buffers.invalidate(dev, destroy_dirty=True)
         self._give_back(dev, parts.view("block_device", bdev) if bdev else None)
         sb.s_count -= 1
         self.reap(sb)

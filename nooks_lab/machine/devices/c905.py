@@ -27,7 +27,6 @@ from nooks_lab.machine.devices.mdio import Request
 from nooks_lab.machine.devices.phy import CTRL_RESET, PHY_CTRL
 from nooks_lab.machine.interrupts import InterruptController
 from nooks_lab.machine.pci import BaseAddress, PciBus, PciFunction
-from nooks_lab.machine.wire import WireEnd
 
 VENDOR_ID = 0x10B7
 DEVICE_ID = 0x9200
@@ -89,7 +88,6 @@ class C905(Transmitter, Receiver):
         )
         super().__init__(name, function)
         self.negotiation = negotiation
-        self.wire_end: WireEnd | None = None
         self.state = C905State(eeprom=eeprom_words(mac, VENDOR_ID, DEVICE_ID, SUBSYSTEM_ID))
         self._readers |= self._make_readers()
         self._effects |= self._make_effects()
@@ -100,19 +98,6 @@ class C905(Transmitter, Receiver):
         super().plug(bus, clock, pic, pci)
         self._global_reset(0)
         self.state.command_done_at = 0
-
-    def connect(self, end: WireEnd) -> None:
-        """Take one end of a wire; negotiation with the other end begins.
-
-        Raises
-        ------
-        RuntimeError
-            When the controller is not in a machine yet.
-        """
-        if not hasattr(self, "clock"):
-            raise RuntimeError(f"controller {self.name!r} must be in a machine before it gets a wire")
-        self.wire_end = end
-        self.set_link(True)
 
     # Registers
 

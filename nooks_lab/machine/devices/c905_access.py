@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from nooks_lab.machine.devices import c905_registers as reg
 from nooks_lab.machine.devices.c905_state import C905State
-from nooks_lab.machine.devices.device import PciDevice
+from nooks_lab.machine.devices.network_card import NetworkCard
 from nooks_lab.machine.pci import PciFunction
 
 RAM_BYTES = 8192
@@ -16,7 +16,7 @@ _RECEIVE_EIGHTHS = (5, 6, 4, 3)
 """By ramPartition of InternalConfig: how much of the packet RAM is the receive FIFO."""
 
 
-class RegisterFile(PciDevice):
+class RegisterFile(NetworkCard):
     """128 bytes of registers, the first 14 of them in eight windows; they can be accessed in any width.
 
     A register is plain memory, as far as software can write it (:data:`~.c905_registers.WRITABLE`), unless there is

@@ -17,7 +17,6 @@ from nooks_lab.machine.devices.c905_state import Outgoing
 from nooks_lab.machine.devices.c905_timing import CYCLES_PER_BYTE, FAST_TICK_CYCLES, FETCH_CYCLES
 from nooks_lab.machine.devices.device import MasterAbort
 from nooks_lab.machine.ethernet import FAST_ETHERNET, line_cycles
-from nooks_lab.machine.wire import WireEnd
 
 LONGEST_TRANSMIT = 8191
 """A longer frame is jabber."""
@@ -29,8 +28,6 @@ _DOWNLOAD_EVENTS = ("fetch_download", "finish_download", "poll_download")
 
 class Transmitter(InterruptLogic):
     """Downloads frames and sends them."""
-
-    wire_end: WireEnd | None
 
     def _reset_download(self) -> None:
         state = self.state

@@ -7,15 +7,15 @@ Sources: as in :mod:`nooks_lab.machine.devices.disk_registers`.
 """
 
 import copy
-from dataclasses import dataclass, field
 from typing import Any
 
 from nooks_lab.machine.bus import Bus
 from nooks_lab.machine.clock import CPU_HZ, Clock
 from nooks_lab.machine.devices import disk_registers as reg
-from nooks_lab.machine.devices.device import PciDevice
+from nooks_lab.machine.devices.disk_bus_master import DMA_WRITES, BusMaster
 from nooks_lab.machine.devices.disk_identify import identify
 from nooks_lab.machine.devices.disk_image import SECTOR, DiskImage
+from nooks_lab.machine.devices.disk_state import DiskState
 from nooks_lab.machine.interrupts import InterruptController
 from nooks_lab.machine.pci import COMMAND_IO, BaseAddress, PciBus, PciFunction
 
@@ -35,52 +35,12 @@ RESET_CYCLES = 2_000 * _MICROSECOND
 _READS = {reg.READ_SECTORS, reg.READ_SECTORS_ONCE}
 _WRITES = {reg.WRITE_SECTORS, reg.WRITE_SECTORS_ONCE}
 _DMA_READS = {reg.READ_DMA, reg.READ_DMA_ONCE}
-_DMA_WRITES = {reg.WRITE_DMA, reg.WRITE_DMA_ONCE}
 _VERIFIES = {reg.READ_VERIFY, reg.READ_VERIFY_ONCE}
-_MEDIUM = _READS | _WRITES | _DMA_READS | _DMA_WRITES | _VERIFIES
+_MEDIUM = _READS | _WRITES | _DMA_READS | DMA_WRITES | _VERIFIES
 _WITHOUT_DATA = {reg.FLUSH_CACHE, reg.SET_FEATURES, reg.INITIALIZE_PARAMETERS}
 
 
-@dataclass
-class DiskState:
-    """Registers, the sector buffer, and where the heads are.
-
-    Attributes
-    ----------
-    position : int
-        Sector behind the last one that was read or written.
-    sector, left : int
-        The next sector of the command, and how many it still has.
-    buffer, taken : bytes, int
-        PIO: a sector on its way, and how many of its bytes have passed the data register.
-    dma_wanted : bool
-        The drive asks for DMA and waits for the bus master.
-    bad : set of int
-        Sectors that can no longer be read or written.
-    """
-
-    features: int = 0
-    error: int = 1
-    count: int = 1
-    lba: list[int] = field(default_factory=lambda: [1, 0, 0])
-    device: int = reg.DEVICE_OBSOLETE
-    status: int = reg.STATUS_DRDY | reg.STATUS_DSC
-    control: int = 0
-    command: int = 0
-    interrupt: bool = False
-    position: int = 0
-    sector: int = 0
-    left: int = 0
-    buffer: bytearray = field(default_factory=bytearray)
-    taken: int = 0
-    dma_wanted: bool = False
-    bm_command: int = 0
-    bm_status: int = reg.BM_DRIVE_CAPABLE & 0x20
-    bm_table: int = 0
-    bad: set[int] = field(default_factory=set)
-
-
-class Disk(PciDevice):
+class Disk(BusMaster):
     """A PIIX4 with a hard disk as master of its primary channel.
 
     Parameters
@@ -288,7 +248,7 @@ class Disk(PciDevice):
                 self._offer(self.image.read(state.sector, 1))
         elif command in _WRITES:
             self._store_sector()
-        elif command in _DMA_READS | _DMA_WRITES:
+        elif command in _DMA_READS | DMA_WRITES:
             if self._check_sectors(state.left):
                 state.status |= reg.STATUS_DRQ
                 state.dma_wanted = True
@@ -413,88 +373,6 @@ class Disk(PciDevice):
         else:
             self._end()
 
-    # Bus master
-
-    def _read_bus_master(self, offset: int) -> int:
-        state = self.state
-        if offset == reg.BM_COMMAND:
-            return state.bm_command
-        if offset == reg.BM_STATUS:
-            return state.bm_status
-        if reg.BM_TABLE <= offset < reg.BM_TABLE + 4:
-            return state.bm_table >> 8 * (offset - reg.BM_TABLE) & 0xFF
-        return 0
-
-    def _write_bus_master(self, offset: int, value: int) -> None:
-        state = self.state
-        if offset == reg.BM_COMMAND:
-            before, state.bm_command = state.bm_command, value & (reg.BM_START | reg.BM_TO_MEMORY)
-            if not value & reg.BM_START:
-                state.bm_status &= ~reg.BM_ACTIVE
-            elif not before & reg.BM_START:
-                state.bm_status |= reg.BM_ACTIVE
-                self._transfer()
-        elif offset == reg.BM_STATUS:
-            kept = state.bm_status & ~(value & (reg.BM_ERROR | reg.BM_INTERRUPT))
-            state.bm_status = kept & ~reg.BM_DRIVE_CAPABLE | value & reg.BM_DRIVE_CAPABLE
-        elif reg.BM_TABLE <= offset < reg.BM_TABLE + 4:
-            shift = 8 * (offset - reg.BM_TABLE)
-            state.bm_table = (state.bm_table & ~(0xFF << shift) | value << shift) & ~3
-
-    def _transfer(self) -> None:
-        """Move the data, once the drive asks for it and the bus master has been started."""
-        state = self.state
-        if not (state.dma_wanted and state.bm_status & reg.BM_ACTIVE and self.may_master()):
-            return
-        inward = state.command in _DMA_WRITES
-        if inward == bool(state.bm_command & reg.BM_TO_MEMORY):
-            # The other direction than the command's: nobody gets a word across.
-            return
-        size = state.left * SECTOR
-        regions = self._regions(size)
-        if regions is None:
-            state.bm_status = state.bm_status & ~reg.BM_ACTIVE | reg.BM_ERROR
-            return
-        room, last = sum(length for _, length in regions), regions.ended
-        if room < size:
-            # The table ends before the transfer: the drive goes on waiting.
-            state.bm_status &= ~reg.BM_ACTIVE
-            return
-        if inward:
-            data = b"".join(self.bus.dma_read(address, length) for address, length in regions)
-            self.image.write(state.sector, data[:size])
-        else:
-            data = self.image.read(state.sector, state.left)
-            for address, length in regions:
-                self.bus.dma_write(address, data[:length])
-                data = data[length:]
-        if last and room == size:
-            state.bm_status &= ~reg.BM_ACTIVE
-        self._advance(state.left)
-        self._end()
-
-    def _regions(self, size: int) -> "_Regions | None":
-        """Read physical region descriptors for ``size`` bytes; None when one leads nowhere."""
-        state, ram = self.state, self.bus.memory.size
-        regions = _Regions()
-        at, left = state.bm_table, size
-        while left > 0:
-            if at + reg.PRD_BYTES > ram:
-                return None
-            entry = self.bus.dma_read(at, reg.PRD_BYTES)
-            address = int.from_bytes(entry[:4], "little") & ~1
-            length = int.from_bytes(entry[4:6], "little") & ~1 or 0x10000
-            take = min(length, left)
-            if address + take > ram:
-                return None
-            regions.append((address, take))
-            left -= take
-            if int.from_bytes(entry[6:8], "little") & reg.PRD_END:
-                regions.ended = take == length
-                break
-            at += reg.PRD_BYTES
-        return regions
-
     def save(self) -> tuple[Any, Any]:
         """Return registers, configuration space and what is on the medium."""
         return copy.deepcopy(self.state), (bytes(self.function.space), self.image.save())
@@ -504,9 +382,3 @@ class Disk(PciDevice):
         self.state = copy.deepcopy(saved[0])
         self.function.space[:] = saved[1][0]
         self.image.load(saved[1][1])
-
-
-class _Regions(list[tuple[int, int]]):
-    """Addresses and lengths of a transfer; ``ended``: with the last byte the table ended too."""
-
-    ended = False

@@ -15,31 +15,20 @@ from collections.abc import Callable
 from nooks_lab.machine.bus import Bus
 from nooks_lab.machine.clock import CPU_HZ, Clock
 from nooks_lab.machine.devices import pcnet32_registers as reg
-from nooks_lab.machine.devices.device import MasterAbort, PciDevice
+from nooks_lab.machine.devices.device import MasterAbort
 from nooks_lab.machine.devices.pcnet32_descriptors import (
-    OWN,
-    TX_BUFF,
-    TX_LCAR,
-    TX_UFLO,
     init_block_bytes,
     known_style,
     read_init_block,
 )
-from nooks_lab.machine.devices.pcnet32_filter import match
-from nooks_lab.machine.devices.pcnet32_receive import store_frame, stored_bytes
-from nooks_lab.machine.devices.pcnet32_rings import RECEIVE, TRANSMIT, Ring
+from nooks_lab.machine.devices.pcnet32_receive import Receiver
+from nooks_lab.machine.devices.pcnet32_rings import RECEIVE, TRANSMIT
 from nooks_lab.machine.devices.pcnet32_state import BCRS, CSRS, Pcnet32State
 from nooks_lab.machine.devices.pcnet32_transmit import (
-    begins_frame,
-    frame_on_line,
-    gather,
-    give_back,
-    skip,
+    Transmitter,
 )
-from nooks_lab.machine.ethernet import FAST_ETHERNET, SHORTEST_FRAME, line_cycles
 from nooks_lab.machine.interrupts import InterruptController
 from nooks_lab.machine.pci import BaseAddress, PciBus, PciFunction
-from nooks_lab.machine.wire import WireEnd
 
 VENDOR_ID = 0x1022
 DEVICE_ID = 0x2000
@@ -49,12 +38,6 @@ CHIP_ID = 0x2623 << 12 | 0x003
 """Part number of the Am79C971, AMD's manufacturer number, and the 1 that ends a JTAG identification."""
 
 PHY_ADDRESS = 1
-LONGEST_FRAME = 1514
-"""A longer one, without check sequence, babbles."""
-
-FETCH_CYCLES = CPU_HZ // 1_000_000
-"""Until a descriptor and the beginning of its buffer are on the chip: about one microsecond."""
-
 INIT_CYCLES = CPU_HZ // 1_000_000 * 3
 """The initialization block: seven words, each with an arbitration of its own."""
 
@@ -64,7 +47,6 @@ MANAGEMENT_CYCLES = CPU_HZ // 1_000_000 * 26
 NEGOTIATION_CYCLES = CPU_HZ // 2
 """Auto-negotiation with fast link pulses 16 ms apart: half a second."""
 
-_PCI_CLOCK_HZ = 33_000_000
 _EVENTS = ("read_init_block", "fetch_transmit", "finish_transmit", "poll_transmit", "time_out_bus")
 
 
@@ -88,7 +70,7 @@ def aprom_bytes(mac: bytes) -> bytes:
     return head + (sum(head + signature) & 0xFFFF).to_bytes(2, "little") + signature
 
 
-class Pcnet32(PciDevice):
+class Pcnet32(Transmitter, Receiver):
     """An Am79C971 on the PCI bus; a :class:`~nooks_lab.machine.wire.Wire` gives it a network.
 
     Parameters
@@ -138,7 +120,6 @@ class Pcnet32(PciDevice):
         )
         super().__init__(name, function)
         self.negotiation = negotiation
-        self.wire_end: WireEnd | None = None
         self.state = Pcnet32State(aprom_bytes(mac))
         self._csr_writes: dict[int, Callable[[int], None]] = {
             reg.CSR0: self._write_csr0,
@@ -158,19 +139,6 @@ class Pcnet32(PciDevice):
         """Connect the controller to a machine and reset it, as power-on does."""
         super().plug(bus, clock, pic, pci)
         self.hardware_reset()
-
-    def connect(self, end: WireEnd) -> None:
-        """Take one end of a wire; negotiation with the other end begins.
-
-        Raises
-        ------
-        RuntimeError
-            When the controller is not in a machine yet.
-        """
-        if not hasattr(self, "clock"):
-            raise RuntimeError(f"controller {self.name!r} must be in a machine before it gets a wire")
-        self.wire_end = end
-        self.set_link(True)
 
     # The registers' window
 
@@ -303,11 +271,6 @@ class Pcnet32(PciDevice):
             self._suspend_when_idle()
         self._drive_interrupt()
 
-    def _suspend_when_idle(self) -> None:
-        if self.state.suspending and not self.state.transmitting:
-            self.state.suspending = False
-            self.state.csr[reg.CSR5] |= reg.CSR5_SPND
-
     def _write_csr7(self, value: int) -> None:
         csr = self.state.csr
         causes = csr[reg.CSR7] & reg.CSR7_CAUSES & ~value
@@ -346,10 +309,6 @@ class Pcnet32(PciDevice):
         if self._may_configure() and known_style(style):
             wide = reg.BCR20_SSIZE32 if style else 0
             self.state.bcr[reg.BCR20] = reg.BCR20_CSRPCNET | wide | style
-
-    @property
-    def _style(self) -> int:
-        return self.state.bcr[reg.BCR20] & reg.BCR20_SWSTYLE
 
     # Reset, initialization, stop
 
@@ -440,44 +399,6 @@ class Pcnet32(PciDevice):
             csr[reg.CSR0] |= reg.CSR0_TXON
         self._queue_poll()
 
-    def _wait_for_bus(self, action: str) -> None:
-        """The arbiter does not grant the bus: after the time of CSR100 this is a memory error."""
-        self.clock.after(
-            self.state.csr[reg.MERRTO] * CPU_HZ // 10_000_000 + 1, self.name, "time_out_bus", action
-        )
-
-    def time_out_bus(self, action: str) -> None:
-        """Event: the bus has not been granted in time."""
-        if action == "read_init_block":
-            self.state.initializing = False
-        self._cause(reg.CSR0_MERR)
-
-    # Interrupts
-
-    def _cause(self, cause: int) -> None:
-        self.state.csr[reg.CSR0] |= cause
-        self._drive_interrupt()
-
-    def _interrupts(self) -> bool:
-        """INTR: whether any cause that is not masked is set."""
-        csr = self.state.csr
-        return bool(
-            csr[reg.CSR0] & reg.CSR0_INTERRUPTS & ~csr[reg.CSR3]
-            or csr[reg.CSR4] & (reg.CSR4_MASKED_CAUSES & ~(csr[reg.CSR4] << 1) | reg.CSR4_UINT)
-            or csr[reg.CSR5] & reg.CSR5_CAUSES & csr[reg.CSR5] << 1
-            or csr[reg.CSR7] & reg.CSR7_CAUSES & csr[reg.CSR7] << 1
-        )
-
-    def _drive_interrupt(self) -> None:
-        state, csr = self.state, self.state.csr
-        # A system error stops the controller, and with that clears IENA: it interrupts all the same.
-        system_error = csr[reg.CSR5] & reg.CSR5_SINT and csr[reg.CSR5] & reg.CSR5_SINTE
-        asserted = bool(system_error or (csr[reg.CSR0] & reg.CSR0_IENA and self._interrupts()))
-        if asserted != state.asserted:
-            state.asserted = asserted
-            state.interrupts += asserted
-            self.set_interrupt(asserted)
-
     # PHY and link
 
     def _selected_phy(self) -> int | None:
@@ -525,145 +446,4 @@ class Pcnet32(PciDevice):
             state.csr[reg.CSR7] |= reg.CSR7_MAPINT
             self._drive_interrupt()
 
-    # Transmit
-
-    def _may_transmit(self) -> bool:
-        state = self.state
-        return bool(
-            state.csr[reg.CSR0] & reg.CSR0_TXON
-            and not state.suspending
-            and not state.csr[reg.CSR5] & reg.CSR5_SPND
-        )
-
-    def _start_transmitter(self) -> None:
-        if self._may_transmit() and not self.state.transmitting:
-            self.state.transmitting = True
-            self.clock.after(FETCH_CYCLES, self.name, "fetch_transmit")
-
-    def _queue_poll(self) -> None:
-        """Look at the ring again after the time of CSR47, unless software has undertaken to demand each look."""
-        state = self.state
-        if self._may_transmit() and not state.csr[reg.CSR4] & reg.CSR4_DPOLL and not state.poll_queued:
-            state.poll_queued = True
-            clocks = 0x10000 - (state.csr[reg.POLLINT] & ~0xF)
-            self.clock.after(clocks * CPU_HZ // _PCI_CLOCK_HZ, self.name, "poll_transmit")
-
-    def poll_transmit(self) -> None:
-        """Event: the polling interval is over."""
-        self.state.poll_queued = False
-        if not self.state.csr[reg.CSR4] & reg.CSR4_DPOLL:
-            self._start_transmitter()
-        self._queue_poll()
-
-    def fetch_transmit(self) -> None:
-        """Event: the descriptor whose turn it is has been read; a frame that begins there goes out."""
-        state, csr = self.state, self.state.csr
-        state.transmitting = False
-        if not self._may_transmit():
-            self._suspend_when_idle()
-            return
-        if not self.may_master():
-            self._wait_for_bus("fetch_transmit")
-            return
-        csr[reg.CSR0] &= ~reg.CSR0_TDMD
-        ring = Ring(self, csr, TRANSMIT, self._style)
-        try:
-            descriptor = ring.read(ring.current)
-            if not descriptor.control & OWN:
-                self._queue_poll()
-            elif begins_frame(descriptor):
-                self._send(ring)
-            else:
-                skip(ring)
-                self._start_transmitter()
-        except MasterAbort:
-            self._system_error()
-
-    def _send(self, ring: Ring) -> None:
-        state, csr = self.state, self.state.csr
-        gathered = gather(self, ring)
-        frame, intact = frame_on_line(gathered, csr[reg.MODE], csr[reg.CSR4])
-        loops = csr[reg.MODE] & reg.MODE_LOOP
-        errors = 0
-        if not gathered.whole:
-            errors = TX_BUFF | TX_UFLO
-        elif not (loops or state.phy.link):
-            errors = TX_LCAR
-        csr[reg.CSR4] |= reg.CSR4_TXSTRT
-        if len(frame) > LONGEST_FRAME:
-            csr[reg.CSR0] |= reg.CSR0_BABL
-        # A frame whose check sequence is wrong takes its time on the line, and nobody keeps it.
-        if not errors and intact:
-            if loops:
-                self.clock.after(line_cycles(len(frame), FAST_ETHERNET), self.name, "loop_back", frame)
-            elif self.wire_end is not None:
-                self.wire_end.send(frame)
-        state.transmitting = True
-        self.clock.after(
-            line_cycles(len(frame), FAST_ETHERNET),
-            self.name,
-            "finish_transmit",
-            gathered.first,
-            gathered.count,
-            errors,
-            gathered.wants_interrupt,
-        )
-        self._drive_interrupt()
-
-    def finish_transmit(self, first: int, count: int, errors: int, wants_interrupt: bool) -> None:
-        """Event: a frame has left; its descriptors go back to the driver."""
-        state, csr = self.state, self.state.csr
-        state.transmitting = False
-        try:
-            give_back(Ring(self, csr, TRANSMIT, self._style), first, count, errors)
-        except MasterAbort:
-            self._system_error()
-            return
-        if errors & TX_UFLO and not csr[reg.CSR3] & reg.CSR3_DXSUFLO:
-            csr[reg.CSR0] &= ~reg.CSR0_TXON
-        unwanted = csr[reg.CSR5] & reg.CSR5_TOKINTD and not errors
-        if not unwanted and (wants_interrupt or not csr[reg.CSR5] & reg.CSR5_LTINTEN):
-            self._cause(reg.CSR0_TINT)
-        self._suspend_when_idle()
-        self._start_transmitter()
-
-    def loop_back(self, frame: bytes) -> None:
-        """Event: a frame has come back through the loopback."""
-        self._take(frame)
-
     # Receive
-
-    def receive(self, frame: bytes) -> None:
-        """Take a frame off the wire; without a link there is nothing to hear, and in loopback nobody listens."""
-        if self.state.phy.link and not self.state.csr[reg.MODE] & reg.MODE_LOOP:
-            self._take(frame)
-
-    def _take(self, frame: bytes) -> None:
-        csr = self.state.csr
-        if not csr[reg.CSR0] & reg.CSR0_RXON or len(frame) < 14:
-            return
-        if len(frame) < SHORTEST_FRAME and not csr[reg.CSR124] & reg.CSR124_RPA:
-            return
-        matched = match(frame, csr)
-        if matched is None:
-            return
-        if csr[reg.CSR5] & reg.CSR5_SPND or not self.may_master():
-            self._miss()
-            return
-        data = stored_bytes(frame, bool(csr[reg.CSR4] & reg.CSR4_ASTRP_RCV))
-        try:
-            stored = store_frame(self, Ring(self, csr, RECEIVE, self._style), data, matched)
-        except MasterAbort:
-            self._system_error()
-            return
-        if stored:
-            self._cause(reg.CSR0_RINT)
-        else:
-            self._miss()
-
-    def _miss(self) -> None:
-        csr = self.state.csr
-        csr[reg.MFC] = csr[reg.MFC] + 1 & 0xFFFF
-        if not csr[reg.MFC]:
-            csr[reg.CSR4] |= reg.CSR4_MFCO
-        self._cause(reg.CSR0_MISS)

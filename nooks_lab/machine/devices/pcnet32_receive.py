@@ -1,9 +1,10 @@
-"""How the PCnet controllers store a frame in the driver's receive ring.
+"""The receive side of the PCnet controllers: from the line, or the loopback, into the driver's ring.
 
 Source: AMD publication 20550 (Am79C971), sections "Receive Operation" and "Receive Descriptors".
 """
 
-from nooks_lab.machine.devices.device import PciDevice
+from nooks_lab.machine.devices import pcnet32_registers as reg
+from nooks_lab.machine.devices.device import MasterAbort, PciDevice
 from nooks_lab.machine.devices.pcnet32_descriptors import (
     ENP,
     ERR,
@@ -13,7 +14,9 @@ from nooks_lab.machine.devices.pcnet32_descriptors import (
     STP,
     Descriptor,
 )
-from nooks_lab.machine.devices.pcnet32_rings import Ring
+from nooks_lab.machine.devices.pcnet32_filter import match
+from nooks_lab.machine.devices.pcnet32_interrupts import InterruptLogic
+from nooks_lab.machine.devices.pcnet32_rings import RECEIVE, Ring
 from nooks_lab.machine.ethernet import SHORTEST_FRAME, frame_check_sequence
 
 _HEADER = 14
@@ -81,3 +84,46 @@ def store_frame(device: PciDevice, ring: Ring, data: bytes, matched: int) -> boo
         ring.write_back(first + number, descriptor)
     ring.advance(len(filled))
     return bool(filled)
+
+
+class Receiver(InterruptLogic):
+    """Receives frames."""
+
+    def loop_back(self, frame: bytes) -> None:
+        """Event: a frame has come back through the loopback."""
+        self._take(frame)
+
+    def receive(self, frame: bytes) -> None:
+        """Take a frame off the wire; without a link there is nothing to hear, and in loopback nobody listens."""
+        if self.state.phy.link and not self.state.csr[reg.MODE] & reg.MODE_LOOP:
+            self._take(frame)
+
+    def _take(self, frame: bytes) -> None:
+        csr = self.state.csr
+        if not csr[reg.CSR0] & reg.CSR0_RXON or len(frame) < 14:
+            return
+        if len(frame) < SHORTEST_FRAME and not csr[reg.CSR124] & reg.CSR124_RPA:
+            return
+        matched = match(frame, csr)
+        if matched is None:
+            return
+        if csr[reg.CSR5] & reg.CSR5_SPND or not self.may_master():
+            self._miss()
+            return
+        data = stored_bytes(frame, bool(csr[reg.CSR4] & reg.CSR4_ASTRP_RCV))
+        try:
+            stored = store_frame(self, Ring(self, csr, RECEIVE, self._style), data, matched)
+        except MasterAbort:
+            self._system_error()
+            return
+        if stored:
+            self._cause(reg.CSR0_RINT)
+        else:
+            self._miss()
+
+    def _miss(self) -> None:
+        csr = self.state.csr
+        csr[reg.MFC] = csr[reg.MFC] + 1 & 0xFFFF
+        if not csr[reg.MFC]:
+            csr[reg.CSR4] |= reg.CSR4_MFCO
+        self._cause(reg.CSR0_MISS)

@@ -1,29 +1,42 @@
-"""How the PCnet controllers gather a frame from the driver's transmit ring.
+"""The transmit side of the PCnet controllers: from the driver's ring to the line.
 
 Source: AMD publication 20550 (Am79C971), sections "Transmit Operation" and "Transmit Descriptors".
 """
 
 from dataclasses import dataclass
 
-from nooks_lab.machine.devices.device import PciDevice
+from nooks_lab.machine.clock import CPU_HZ
+from nooks_lab.machine.devices import pcnet32_registers as reg
+from nooks_lab.machine.devices.device import MasterAbort, PciDevice
 from nooks_lab.machine.devices.pcnet32_descriptors import (
     ENP,
     ERR,
     OWN,
     STP,
     TX_ADD_FCS,
+    TX_BUFF,
     TX_DEF,
+    TX_LCAR,
     TX_LTINT,
     TX_ONE,
+    TX_UFLO,
     Descriptor,
 )
+from nooks_lab.machine.devices.pcnet32_interrupts import InterruptLogic
 from nooks_lab.machine.devices.pcnet32_registers import CSR4_APAD_XMT, MODE_DXMTFCS
-from nooks_lab.machine.devices.pcnet32_rings import Ring
-from nooks_lab.machine.ethernet import FCS_BYTES, frame_check_sequence, pad
+from nooks_lab.machine.devices.pcnet32_rings import TRANSMIT, Ring
+from nooks_lab.machine.ethernet import FAST_ETHERNET, FCS_BYTES, frame_check_sequence, line_cycles, pad
+
+LONGEST_FRAME = 1514
+"""A longer one, without check sequence, babbles."""
+
+FETCH_CYCLES = CPU_HZ // 1_000_000
+"""Until a descriptor and the beginning of its buffer are on the chip: about one microsecond."""
 
 LONGEST_TRANSMIT = 16_384
 """Bytes of a frame after which this model's transmitter gives up; none comes near it that is meant to be one."""
 
+_PCI_CLOCK_HZ = 33_000_000
 _RESULT = OWN | ERR | TX_LTINT | TX_ONE | TX_DEF
 
 
@@ -128,3 +141,112 @@ def skip(ring: Ring) -> None:
 def begins_frame(descriptor: Descriptor) -> bool:
     """Tell whether a frame starts here."""
     return bool(descriptor.control & STP)
+
+
+class Transmitter(InterruptLogic):
+    """Polls its ring and sends frames."""
+
+    def _may_transmit(self) -> bool:
+        state = self.state
+        return bool(
+            state.csr[reg.CSR0] & reg.CSR0_TXON
+            and not state.suspending
+            and not state.csr[reg.CSR5] & reg.CSR5_SPND
+        )
+
+    def _start_transmitter(self) -> None:
+        if self._may_transmit() and not self.state.transmitting:
+            self.state.transmitting = True
+            self.clock.after(FETCH_CYCLES, self.name, "fetch_transmit")
+
+    def _queue_poll(self) -> None:
+        """Look at the ring again after the time of CSR47, unless software has undertaken to demand each look."""
+        state = self.state
+        if self._may_transmit() and not state.csr[reg.CSR4] & reg.CSR4_DPOLL and not state.poll_queued:
+            state.poll_queued = True
+            clocks = 0x10000 - (state.csr[reg.POLLINT] & ~0xF)
+            self.clock.after(clocks * CPU_HZ // _PCI_CLOCK_HZ, self.name, "poll_transmit")
+
+    def poll_transmit(self) -> None:
+        """Event: the polling interval is over."""
+        self.state.poll_queued = False
+        if not self.state.csr[reg.CSR4] & reg.CSR4_DPOLL:
+            self._start_transmitter()
+        self._queue_poll()
+
+    def fetch_transmit(self) -> None:
+        """Event: the descriptor whose turn it is has been read; a frame that begins there goes out."""
+        state, csr = self.state, self.state.csr
+        state.transmitting = False
+        if not self._may_transmit():
+            self._suspend_when_idle()
+            return
+        if not self.may_master():
+            self._wait_for_bus("fetch_transmit")
+            return
+        csr[reg.CSR0] &= ~reg.CSR0_TDMD
+        ring = Ring(self, csr, TRANSMIT, self._style)
+        try:
+            descriptor = ring.read(ring.current)
+            if not descriptor.control & OWN:
+                self._queue_poll()
+            elif begins_frame(descriptor):
+                self._send(ring)
+            else:
+                skip(ring)
+                self._start_transmitter()
+        except MasterAbort:
+            self._system_error()
+
+    def _send(self, ring: Ring) -> None:
+        state, csr = self.state, self.state.csr
+        gathered = gather(self, ring)
+        frame, intact = frame_on_line(gathered, csr[reg.MODE], csr[reg.CSR4])
+        loops = csr[reg.MODE] & reg.MODE_LOOP
+        errors = 0
+        if not gathered.whole:
+            errors = TX_BUFF | TX_UFLO
+        elif not (loops or state.phy.link):
+            errors = TX_LCAR
+        csr[reg.CSR4] |= reg.CSR4_TXSTRT
+        if len(frame) > LONGEST_FRAME:
+            csr[reg.CSR0] |= reg.CSR0_BABL
+        # A frame whose check sequence is wrong takes its time on the line, and nobody keeps it.
+        if not errors and intact:
+            if loops:
+                self.clock.after(line_cycles(len(frame), FAST_ETHERNET), self.name, "loop_back", frame)
+            elif self.wire_end is not None:
+                self.wire_end.send(frame)
+        state.transmitting = True
+        self.clock.after(
+            line_cycles(len(frame), FAST_ETHERNET),
+            self.name,
+            "finish_transmit",
+            gathered.first,
+            gathered.count,
+            errors,
+            gathered.wants_interrupt,
+        )
+        self._drive_interrupt()
+
+    def finish_transmit(self, first: int, count: int, errors: int, wants_interrupt: bool) -> None:
+        """Event: a frame has left; its descriptors go back to the driver."""
+        state, csr = self.state, self.state.csr
+        state.transmitting = False
+        try:
+            give_back(Ring(self, csr, TRANSMIT, self._style), first, count, errors)
+        except MasterAbort:
+            self._system_error()
+            return
+        if errors & TX_UFLO and not csr[reg.CSR3] & reg.CSR3_DXSUFLO:
+            csr[reg.CSR0] &= ~reg.CSR0_TXON
+        unwanted = csr[reg.CSR5] & reg.CSR5_TOKINTD and not errors
+        if not unwanted and (wants_interrupt or not csr[reg.CSR5] & reg.CSR5_LTINTEN):
+            self._cause(reg.CSR0_TINT)
+        self._suspend_when_idle()
+        self._start_transmitter()
+
+    def _suspend_when_idle(self) -> None:
+        if self.state.suspending and not self.state.transmitting:
+            self.state.suspending = False
+            self.state.csr[reg.CSR5] |= reg.CSR5_SPND

@@ -25,6 +25,7 @@ class Grant(IntEnum):
     DEVICE_REGISTERS = 6
     DISK_BLOCK = 7
     PAGE_CACHE = 8
+    DESCRIPTORS = 9
 
     @property
     def label(self) -> str:

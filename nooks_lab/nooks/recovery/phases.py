@@ -121,7 +121,18 @@ def release_objects(nooks: "Nooks", recovery: Recovery) -> None:
 
 
 def sync(nooks: "Nooks", domain: Domain) -> None:
-    """Write every dirty block of the devices that a domain's filesystems are mounted from."""
+    """Write every dirty block of the devices that a domain's filesystems are mounted from.
+
+    That is the cache as the kernel has it: blocks of metadata, and pages of files by way of their buffers, through the
+    block layer.  None of the failed extension's code is called, so that a dirty inode that its filesystem has not yet
+    put into a block (Linux does that with ``write_inode``) is lost.  Our VFAT puts a file's entry into its block when
+    the file is closed, so that what remains are files that were open, and the clusters that they had.
+
+    Without it, release drops the pages of files (``invalidate_inodes``) while the closing of the device still writes the
+    blocks of metadata (``blkdev_put``, as in Linux 2.4): the directories then name files of the right length with the
+    wrong contents.  ``fsck.fat`` finds nothing wrong with those, so that its complaints alone, mostly lost clusters of
+    files under way, tell nothing of what synchronising is good for; :mod:`nooks_lab.faults.volume_judge` reads the files.
+    """
     for tracked in nooks.tracker.objects(domain):
         if tracked.type == "super_block":
             dev = nooks.kernel.types.view("super_block", tracked.kernel).s_dev

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from nooks_lab.kernel.bug import KernelBug
-from nooks_lab.kernel.execution import BUSY_LIMIT
 from nooks_lab.kernel.kernel import Kernel
 from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.paging import PageFault
@@ -33,9 +32,6 @@ RESTORE_CYCLES = 70
 
 LIVELOCK_CYCLES = CPU_HZ
 """How long, one second, extension and kernel may call each other without an end before that counts as livelock."""
-
-LIVELOCK_WORK = BUSY_LIMIT // 2
-"""Instructions after which it counts as one, however little time they take: well before the system counts as hung."""
 
 
 class ExtensionFault(Exception):  # noqa: N818 - an event of the guest
@@ -60,8 +56,6 @@ class Frame:
         Where the kernel's stack stands meanwhile.
     entered, slept : int
         Cycle of the entry, and cycles that the task has slept since.
-    work : int
-        The work done by then, in instructions.
     thread : bool
         The bottom of a thread of the extension's own: it need not return, only sleep now and then.
     """
@@ -71,7 +65,6 @@ class Frame:
     entered: int
     slept: int = 0
     thread: bool = False
-    work: int = 0
 
 
 class Xpc:
@@ -87,6 +80,8 @@ class Xpc:
         Told when a task has left a failed domain.
     livelock_cycles : int
         See ``LIVELOCK_CYCLES``.
+    inside : Domain or None
+        Whose code the CPU runs; None while it runs the kernel's.  The paper keeps ``current`` in such a variable too.
     """
 
     def __init__(self, kernel: Kernel) -> None:
@@ -94,6 +89,7 @@ class Xpc:
         self._clock = kernel.machine.clock
         self._frames: dict[int, list[Frame]] = {}
         self.entered_from: Domain | None = None
+        self.inside: Domain | None = None
         self.entering: Callable[[Domain], None] = _nothing
         self.at_kernel_call: Callable[[Domain], None] = _nothing
         self.at_return: Callable[[Domain], None] = _nothing
@@ -179,7 +175,8 @@ class Xpc:
             stack = self._find_stack(domain, pid)
         except MemoryError as error:
             raise ExtensionFault(domain, str(error)) from error
-        chain.append(Frame(domain, at, self._clock.block.now, 0, thread, self._kernel.execution.work()))
+        chain.append(Frame(domain, at, self._clock.block.now, thread=thread))
+        self.inside = domain
         self._cpu.load_cr3(domain.directory)
         self._cpu.set("esp", stack.esp)
         try:
@@ -189,6 +186,7 @@ class Xpc:
             if not chain:
                 self._frames.pop(pid, None)
             # The kernel's page table first: what the domain left in CR3 is not to be trusted.
+            self.inside = None
             self._cpu.load_cr3(self._kernel.page_table.directory)
             self._restore_context(at)
             if not nested:
@@ -226,6 +224,7 @@ class Xpc:
         at = self._save_context()
         stack = self._find_stack(domain, pid)
         outer_esp, stack.esp = stack.esp, at
+        self.inside = None
         self._cpu.load_cr3(self._kernel.page_table.directory)
         self._cpu.set("esp", frame.kernel_esp)
         try:
@@ -234,12 +233,13 @@ class Xpc:
             stack.esp = outer_esp
         if domain.failed:
             raise ExtensionFault(domain, f"domain {domain.name} failed beneath this call")
+        self.inside = domain
         self._restore_context(at)
         return result
 
     def _run_in_kernel(self, frame: Frame, body: Callable[[Domain], T]) -> T:
         busy = self._clock.block.now - frame.entered - frame.slept
-        if busy > self.livelock_cycles or self._kernel.execution.busy(frame.work) > LIVELOCK_WORK:
+        if busy > self.livelock_cycles:
             raise ExtensionFault(
                 frame.domain, f"livelock: after {busy:,} cycles the extension still calls the kernel"
             )
@@ -272,6 +272,7 @@ class Xpc:
         stack = frame.domain.busy_stacks[pid]
         token = (self._cpu.cr3, self._cpu.esp, frame.domain, stack.esp)
         stack.esp = self._cpu.esp
+        self.inside = None
         self._cpu.load_cr3(self._kernel.page_table.directory)
         self._cpu.set("esp", frame.kernel_esp)
         return token
@@ -284,5 +285,6 @@ class Xpc:
         if domain.failed:
             raise ExtensionFault(domain, f"domain {domain.name} failed in an interrupt")
         domain.busy_stacks[self._kernel.sched.current_pid()].esp = outer_esp
+        self.inside = domain
         self._cpu.load_cr3(cr3)
         self._cpu.set("esp", esp)

@@ -1,19 +1,19 @@
-"""TCP over a bad wire, against two other implementations: scapy's segments and the host bridge's own TCP."""
+"""TCP over a bad wire, against two other implementations: scapy's segments and the station's own TCP."""
 
 import random
 from collections.abc import Callable
 
 import pytest
 from impaired_wire import ImpairedWire
-from net_station import THEIRS, Station
+from net_station import OURS, THEIRS, Station
 from scapy.layers.inet import TCP
 from scapy.packet import Packet
 from tcp_peer import WRAP, TcpPeer
 
-from nooks_lab.bridge.station import TcpStation
 from nooks_lab.faults import census
 from nooks_lab.kernel.sched import Thread
 from nooks_lab.lab import Lab
+from nooks_lab.station.station import TcpStation
 
 PORT = 7000
 IMPAIRMENTS = {
@@ -126,19 +126,18 @@ def test_scapys_segments_over_a_bad_wire(lab, nothing_left, kind, seed):
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("kind", IMPAIRMENTS)
-def test_the_bridges_tcp_over_a_bad_wire(lab, nothing_left, kind, seed):
+def test_the_stations_tcp_over_a_bad_wire(lab, nothing_left, kind, seed):
     station = TcpStation(lab.peer, THEIRS)
     upload, download = payloads(seed)
     got: list[bytes] = []
     server(lab, download, got)
     received = bytearray()
     with ImpairedWire(lab, 100 + seed, *IMPAIRMENTS[kind]) as wire:
-        connection = station.connect(PORT)
+        connection = station.connect(OURS, PORT)
         connection.send(upload)
         connection.end()
 
         def tick() -> None:
-            station.tick()
             received.extend(connection.read())
 
         until(lab, lambda: connection.closed, tick)
@@ -153,12 +152,11 @@ def test_a_peer_with_a_small_window_gets_it_all(lab, nothing_left, limit):
     station = TcpStation(lab.peer, THEIRS)
     download = random.Random(limit).randbytes(40 * limit)
     server(lab, download, [])
-    connection, received = station.connect(PORT), bytearray()
+    connection, received = station.connect(OURS, PORT), bytearray()
     connection.limit = limit
     connection.end()
 
     def tick() -> None:
-        station.tick()
         received.extend(connection.read())
 
     until(lab, lambda: connection.closed, tick)
@@ -175,16 +173,15 @@ def test_a_thousand_connections_over_a_bad_wire_leave_nothing_behind(lab, nothin
         while done < count:
             while len(active) < 40 and started < count:
                 started += 1
-                connection = station.connect(PORT)
+                connection = station.connect(OURS, PORT)
                 connection.send(f"request {started}".encode())
                 connection.end()
                 active.append(connection)
             lab.run(0.005)
-            station.tick()
             for connection in [each for each in active if each.closed]:
                 active.remove(connection)
                 done += 1
                 failed += connection.read() != b"answer" or bool(connection.error)
-        settle(lab, station.tick)
+        settle(lab)
     assert failed == 0
     assert len(set(got)) == count

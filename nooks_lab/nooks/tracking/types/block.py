@@ -1,4 +1,14 @@
-"""Blocks of disks and pages of files: they are mapped, not copied (paper, section 4.4)."""
+"""Blocks of disks and pages of files: they are mapped, not copied (paper, section 4.4).
+
+Rights are those of pages, and the buffer cache puts several blocks of less than 4 KiB on one, as Linux does.  So while
+an extension holds one block it can write the others of that page too: its neighbours by number of bytes, whoever they
+belong to, and a block that it has released, until it releases the last one of the page.  Every block of a page is of
+one size, and in practice of one device; so what a stray store can reach is other blocks of the extension's own volume,
+never the kernel's structs (a ``buffer_head`` lies on the slab's pages, and stays read-only).  A stray store into a
+neighbour changes what the cache holds; it gets to the disk when somebody marks that block dirty.  A page for each block
+would cost four times the memory (512-byte blocks: eight times) and would change the kernel's allocation for the sake of
+isolation; the paper grants pages as well.
+"""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING

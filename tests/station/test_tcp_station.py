@@ -11,7 +11,10 @@ from scapy.packet import Packet, Raw
 from nooks_lab.machine.clock import CPU_HZ, Clock
 from nooks_lab.machine.peer import Peer
 from nooks_lab.machine.wire import Wire
-from nooks_lab.workloads.tcp_station import SINK, SOURCE, STATION, TcpStation
+from nooks_lab.station.connection import Connection
+from nooks_lab.station.station import MAC, TcpStation
+from nooks_lab.workloads import stream_services
+from nooks_lab.workloads.stream_services import SINK, SOURCE
 
 LAB, LAB_MAC, FAR = "10.0.0.2", "00:0e:0c:33:44:55", "10.0.0.1"
 DATA = bytes(range(256)) * 40
@@ -25,6 +28,7 @@ class Other:
         self.lab, far = Peer("lab", self.clock), Peer("far", self.clock)
         Wire(self.lab, far)
         self.station = TcpStation(far)
+        self.sink, self.source = stream_services.listen(self.station)
 
     def run(self, seconds: float = 0.001) -> None:
         until = self.clock.now + int(seconds * CPU_HZ)
@@ -35,7 +39,7 @@ class Other:
 
     def say(self, packet: Packet) -> list[Packet]:
         self.lab.received.clear()
-        self.lab.send(bytes(Ether(src=LAB_MAC, dst=STATION.hex(":")) / packet))
+        self.lab.send(bytes(Ether(src=LAB_MAC, dst=MAC.hex(":")) / packet))
         self.run()
         return self.heard()
 
@@ -56,7 +60,7 @@ class Other:
         return int(answer.seq) + 1
 
     @property
-    def connection(self):
+    def connection(self) -> Connection:
         return self.station.connections[(bytes((10, 0, 0, 2)), 4000), SINK]
 
 
@@ -68,7 +72,7 @@ def payload(segment: TCP) -> bytes:
 def test_arp_and_echo_are_answered() -> None:
     other = Other()
     (reply,) = other.say(ARP(op=1, hwsrc=LAB_MAC, psrc=LAB, pdst=FAR))
-    assert (reply[ARP].op, reply[ARP].hwsrc, reply[ARP].pdst) == (2, STATION.hex(":"), LAB)
+    assert (reply[ARP].op, reply[ARP].hwsrc, reply[ARP].pdst) == (2, MAC.hex(":"), LAB)
     assert other.say(ARP(op=1, hwsrc=LAB_MAC, psrc=LAB, pdst="10.0.0.9")) == []
     (echo,) = other.say(IP(src=LAB, dst=FAR) / ICMP(type=8, id=7, seq=3) / Raw(DATA[:600]))
     assert (echo[ICMP].type, echo[ICMP].id, echo[ICMP].seq, bytes(echo[Raw])) == (0, 7, 3, DATA[:600])
@@ -86,7 +90,7 @@ def test_the_sink_takes_every_byte_once_in_whatever_order(pieces: list[tuple[int
     for at, length in whole:
         other.tcp(SINK, "PA", seq + at, ours, data[at : at + length])
     answers = other.tcp(SINK, "FA", seq + 5000, ours)
-    assert bytes(other.connection.received) == data
+    assert other.sink.streams == [data]
     assert other.connection.ended
     assert answers[0].ack == (seq + 5001) % 2**32
     assert str(answers[-1].flags) == "FA"
@@ -94,7 +98,7 @@ def test_the_sink_takes_every_byte_once_in_whatever_order(pieces: list[tuple[int
 
 def test_the_source_sends_all_and_goes_back_to_what_was_lost() -> None:
     other = Other()
-    other.station.source = DATA
+    other.source.data = DATA
     (answer,) = other.tcp(SOURCE, "S", 100)
     got = bytearray()
     iss = int(answer.seq) + 1
@@ -130,7 +134,7 @@ def test_nonsense_is_no_traceback(body: bytes, protocol: int, checksummed: bool)
     packet = bytes(IP(src=LAB, dst=FAR, proto=protocol) / Raw(body))
     if not checksummed:
         packet = packet[:10] + struct.pack(">H", 0xBEEF) + packet[12:]
-    frame = STATION + bytes.fromhex("000e0c334455") + b"\x08\x00" + packet
+    frame = MAC + bytes.fromhex("000e0c334455") + b"\x08\x00" + packet
     other.lab.send(frame)
-    other.lab.send(STATION + bytes.fromhex("000e0c334455") + body)
+    other.lab.send(MAC + bytes.fromhex("000e0c334455") + body)
     other.run()

@@ -1,0 +1,1 @@
+"""The classes of faults, one in each file."""
