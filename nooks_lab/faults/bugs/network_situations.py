@@ -109,6 +109,16 @@ def open_(scene: Scene) -> None:
     scene.attempt(lambda: scene.lab.kernel.ifconfig_up(DEVICE))
 
 
+def reopen_in_used_memory(scene: Scene) -> None:
+    """Close the interface, have others use the free memory for a while, open and close it again."""
+    close(scene)
+    with others_memory(scene.lab.kernel):
+        scene.lab.run(0.001)
+    open_(scene)
+    scene.lab.run(0.05)
+    close(scene)
+
+
 def reload(scene: Scene) -> None:
     """Unload the driver and load it again."""
     scene.unload()
