@@ -115,7 +115,7 @@ def _try(system: TrialSystem, spec: TrialSpec) -> TrialResult:
         kernel.memory.set_u32(kernel.variable("panic_on_oops"), 1)
     trial.earlier = len(lab.nooks.recovery.done) if lab.nooks is not None else 0
     killed, log, begun = kernel.traps.killed, len(lab.dmesg()), lab.machine.clock.now
-    injection = Injection(lab, spec.extension, planned)
+    injection = Injection(lab, spec.extension, planned, window=system.cycles)
     injection.inject()
     trial.result = trial.within(lambda: system.workload.run(lab))
     if trial.lives:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import nooks_lab as nl
 from nooks_lab.campaign.trial import TrialSpec
-from nooks_lab.faults import census, idle_extension
+from nooks_lab.faults import census, idle_extension, injector
 from nooks_lab.faults.checksums import kernel_checksums
 from nooks_lab.kernel.module import Module
 from nooks_lab.lab import Lab
@@ -89,6 +89,7 @@ def boot_system(key: SystemKey) -> TrialSystem:
     lab = nl.boot(nooks=key.nooks, devices=workload.devices, policy=policy)
     try:
         workload.set_up(lab)
+        injector.prepare(lab.kernel.modules.loaded[key.extension].object)
         idle = idle_extension.load(lab)
         good = _run(workload, lab)
         for _ in range(WARM_UP if lab.nooks is not None else 0):

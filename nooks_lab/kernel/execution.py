@@ -34,6 +34,9 @@ GATE_WORK = 250
 WATCHDOG_LIMIT = BUSY_LIMIT // 5 * 4
 """Where the NMI watchdog strikes, if there is one, a little before the system counts as hung."""
 
+INTERRUPT_WORK = 5_000
+"""What an interrupt or exception counts: entry, controller, device, the softirqs behind it, and the way back."""
+
 
 class Hang(Exception):  # noqa: N818 - an event of the guest
     """The guest does not come back: it loops, has halted with interrupts off, or sleeps for good."""
@@ -75,7 +78,7 @@ class Execution:
         self.trace: Callable[[str, tuple[Any, ...], Any], None] | None = None
         self.report: Callable[[str], None] = lambda message: None
         self.need_resched: Callable[[], bool] = lambda: False
-        self._passes = 0
+        self._passes = self._interrupts = 0
         self._idle_at = 0
         self.nmi_watchdog = False
         self._return = self._place("ret_to_kernel", bytes((_HLT,)), lambda gate: self._no_caller)
@@ -200,8 +203,11 @@ class Execution:
             at = cpu.eip - 1
             if at == self._return:
                 return
-            self._passes += 1
             gate = gates.get(at)
+            if gate is not None and gate.function is None:
+                self._interrupts += 1
+            else:
+                self._passes += 1
             if gate is None or at == self._idle:
                 if watched and not cpu.eflags & EFLAGS_IF:
                     watched = False
@@ -214,7 +220,7 @@ class Execution:
     def _work(self) -> int:
         bus = self.machine.bus
         passes = self._passes + bus.mmio_accesses + bus.port_accesses
-        return self.machine.clock.instructions + GATE_WORK * passes
+        return self.machine.clock.instructions + GATE_WORK * passes + INTERRUPT_WORK * self._interrupts
 
     def _watchdog(self, eip: int) -> int:
         """Deliver the NMI of a watchdog that has found the CPU locked up; returns where the CPU goes on.
@@ -281,8 +287,6 @@ class Execution:
         Interrupt handlers run in it; whatever they raise comes out of here.
         """
         machine, cpu = self.machine, self.machine.cpu
-        # A task that sleeps inside machine code meanwhile is not busy.
-        self.rested()
         while machine.clock.now < until and not self.need_resched():
             cpu.set("eflags", cpu.eflags | EFLAGS_IF)
             eip = self._idle
@@ -303,6 +307,8 @@ class Execution:
                 at_iret = False
                 at = cpu.eip - 1
                 if at == self._idle and cpu.esp == esp:
+                    # Only now: interrupts that never let it come to this leave nothing to anybody.
+                    self.rested()
                     break
                 gate = self.gates.get(at)
                 if gate is None:
@@ -312,5 +318,9 @@ class Execution:
                     continue
                 eip = self._pass(gate)
                 at_iret = gate.function is None
+                if at_iret:
+                    self._interrupts += 1
+                    if self._work() - self._idle_at > BUSY_LIMIT:
+                        raise Hang(f"interrupts leave the CPU no time: {BUSY_LIMIT} instructions of work")
             if machine.clock.now < until and machine.pic.pending() is None:
                 machine.idle(until)

@@ -383,7 +383,9 @@ class Kernel:
         name = thread.task.comm.decode("latin-1")
         if not self.execution.system_call(lambda: self.sched.run(thread, PATIENCE)):
             seconds = PATIENCE // CPU_HZ
-            raise Hang(f"process {name} has not ended after {seconds} seconds, and whoever waits for it hangs")
+            raise Hang(
+                f"process {name} has not ended after {seconds} seconds, and whoever waits for it hangs"
+            )
         if thread.killed:
             raise TaskDied(name, thread.exit_code)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from nooks_lab.kernel.execution import Hang
 from nooks_lab.kernel.exports import export
 from nooks_lab.kernel.lists import init_list_head, list_add_tail, list_del, list_for_each
 from nooks_lab.kernel.structs import Types
@@ -10,6 +11,9 @@ from nooks_lab.machine.linear import LinearMemory
 
 HZ = 100
 CYCLES_PER_JIFFY = CPU_HZ // HZ
+
+MOST_FIRED = 5000
+"""Timers in one jiffy after which the system counts as hung."""
 
 
 class Timers:
@@ -46,15 +50,27 @@ class Timers:
         return self._memory.u32(self._jiffies)
 
     def tick(self) -> None:
-        """The timer interrupt: count a jiffy, then run every expired timer once."""
+        """The timer interrupt: count a jiffy, then run every expired timer.
+
+        One that sets itself to a time that has passed is run again at once, as in Linux 2.4.
+
+        Raises
+        ------
+        Hang
+            When that goes on for ever.
+        """
         now = self.jiffies + 1
         self._memory.set_u32(self._jiffies, now)
         if self._xtime and not now % HZ:
             self._memory.set_u32(self._xtime, self._memory.u32(self._xtime) + 1)
+        fired = 0
         while (entry := self._memory.u32(self._head)) != self._head:
             timer = self._types.view("timer_list", entry)
             if not _reached(now, timer.expires):
                 break
+            fired += 1
+            if fired > MOST_FIRED:
+                raise Hang(f"{MOST_FIRED} timers have fired in one jiffy, and more have expired")
             function, data = timer.function, timer.data
             self._detach(entry)
             self._call(function, data)

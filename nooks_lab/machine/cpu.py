@@ -100,6 +100,7 @@ class Cpu:
         # Bit n stands for register n: set since Unicorn was last told.
         self._changed = 0
         self._batches: dict[int, tuple[Any, Any, int]] = {}
+        self._watched: dict[int, tuple[Any, Any]] = {}
         self._add_hooks(block_clock)
         self._clean = self._uc.context_save()
         self._read_registers()
@@ -479,7 +480,10 @@ class Cpu:
         handle
             For :meth:`unwatch`.
         """
-        return self._add_hook(uc_const.UC_HOOK_CODE, callback, data, address, address)
+        handle = self._add_hook(uc_const.UC_HOOK_CODE, callback, data, address, address)
+        # Unicorn knows only addresses: what they point to has to stay.
+        self._watched[handle.value] = callback, data
+        return handle
 
     def unwatch(self, *handles: Any) -> None:
         """Undo :meth:`watch`; the CPU must have stopped."""
@@ -488,6 +492,7 @@ class Cpu:
             self._write_registers()
         for handle in handles:
             uclib.uc_hook_del(self._handle, handle)
+            self._watched.pop(handle.value, None)
         self.flush_code()
 
     def registers_in_hook(self) -> dict[str, int]:

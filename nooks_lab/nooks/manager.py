@@ -124,7 +124,7 @@ class Nooks:
         hooks.module_placed = self._module_placed
         hooks.module_gone = self._module_gone
         kernel.execution.nmi_watchdog = nmi_watchdog
-        self._descriptors = kernel.handle_double_faults(self._double_fault) if double_fault_task else None
+        self.descriptors = kernel.handle_double_faults(self._double_fault) if double_fault_task else None
 
     @property
     def recoveries(self) -> list[Recovery]:
@@ -343,8 +343,8 @@ class Nooks:
         self._numbers += 1
         domain = Domain(self.kernel, self.types, self._numbers, name, self.policy.of(name).heap_pages)
         self.domains.append(domain)
-        if self._descriptors is not None:
-            domain.grant(self._descriptors, 1, Grant.DESCRIPTORS)
+        if self.descriptors is not None:
+            domain.grant(self.descriptors, 1, Grant.DESCRIPTORS)
         self.tracker.enroll(domain)
         self._queues[domain.number] = DeferredCalls(self.types, domain)
         return domain

@@ -111,6 +111,7 @@ def test_the_workload_ends_the_same_natively_and_in_a_nook(mixed):
         with nl.boot(nooks=nooks, devices=load.devices) as lab:
             load.set_up(lab)
             result = load.run(lab)
+            load.rest(lab)
             assert result.ok, result.wrong
             assert result.counts["pages"] == 60
             assert result.counts["retries"] == 0
@@ -173,11 +174,13 @@ def test_recoveries_under_load_one_after_the_other_leave_nothing_behind():
             # The first recovery sets up what stays: wrappers, stacks, page tables.
             inject(lab, extension)
             assert load.run(lab).ok
+            load.rest(lab)
         before = census.take(lab)
         for seed in range(ROUNDS):
             # A store that nothing has run into stays, and waits for the next round.
             with Striking(lab, seed):
                 result = load.run(lab)
+                load.rest(lab)
             assert result.ok, (seed, result.wrong)
             assert result.digest == wanted
             assert not any(census.take(lab).more_than(before).values()), seed
@@ -197,9 +200,11 @@ def test_a_thousand_connections_leave_nothing_behind():
         site.server.publish("/index.html", load.pages["/index.html"])
         load.requests = 50
         load.run(lab)
+        load.rest(lab)
         before = census.take(lab)
         load.requests = 1000
         result = load.run(lab)
+        load.rest(lab)
         assert result.ok, result.wrong
         assert result.counts == {"pages": 1000, "bytes": 1024000, "connections": 1000, "retries": 0}
         assert not any(census.take(lab).more_than(before).values())

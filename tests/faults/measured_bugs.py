@@ -68,7 +68,7 @@ MEASURED = {
     "es1371-divide-by-zero": Measured(CRASH, RECOVERED, r"divide error at es1371_drain \[es1371\] .*"),
     "es1371-endless-poll": Measured(CRASH, RECOVERED, r"livelock: \w+ does not return"),
     "es1371-interrupt-not-acknowledged": Measured(
-        NO_EFFECT, RECOVERED, r"livelock: interrupts of line 11 have taken 100% of [\d,]+ cycles"
+        CRASH, RECOVERED, r"livelock: interrupts of line 11 have taken 100% of [\d,]+ cycles"
     ),
     "es1371-uninitialised-list": Measured(CRASH, NO_EFFECT),
     "khttpd-byte-order": Measured(FAILURE, FAILURE),

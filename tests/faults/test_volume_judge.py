@@ -65,5 +65,5 @@ def test_a_change_that_fails_is_judged_by_nobody() -> None:
 
 
 def test_a_missing_program_is_said_with_its_package() -> None:
-    with pytest.raises(FatToolMissingError, match="fsck.nothing is missing.*install"):
+    with pytest.raises(FatToolMissingError, match=r"fsck\.nothing is missing.*install"):
         find_tool("fsck.nothing")

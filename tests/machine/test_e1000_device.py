@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from nooks_lab.machine.bus import Bus
 from nooks_lab.machine.clock import CPU_HZ, Clock
 from nooks_lab.machine.devices import e1000_registers as reg
-from nooks_lab.machine.devices.e1000 import DESCRIPTOR_CACHE, E1000, FETCH_CYCLES, NEGOTIATION_CYCLES
+from nooks_lab.machine.devices.e1000 import E1000, NEGOTIATION_CYCLES
+from nooks_lab.machine.devices.e1000_transmit import DESCRIPTOR_CACHE, FETCH_CYCLES
 from nooks_lab.machine.devices.eeprom import CHECKSUM, WORDS, eeprom_words
 from nooks_lab.machine.devices.phy import CTRL_RESET, PHY_CTRL, PHY_ID1, PHY_ID2, PHY_STATUS, STATUS_LINK
 from nooks_lab.machine.ethernet import (

@@ -402,7 +402,7 @@ def test_a_handler_that_never_acknowledges_storms_for_ever_unless_it_is_recovere
         (recovery,) = lab.nooks.recoveries
         assert (recovery.ok, recovery.leaked) == (True, 0)
         assert recovery.trigger.startswith("livelock: interrupts of line 11 have taken ")
-        # The detector's window is a tenth of a second, and the first may have begun before the storm.
+        # The detector's window is a hundredth of a second, and the first may have begun before the storm.
         assert 900 < first < 2000
         assert second < 10
         assert ping(lab)

@@ -30,7 +30,13 @@ int halt_without_interrupts(void) { __asm__ volatile("cli; hlt"); return 0; }
 int init_module(void) { return 0; }
 void cleanup_module(void) { }
 """
-LOOPS = ["loop", "loop_without_interrupts", "loop_over_a_port", "loop_over_the_kernel", "halt_without_interrupts"]
+LOOPS = [
+    "loop",
+    "loop_without_interrupts",
+    "loop_over_a_port",
+    "loop_over_the_kernel",
+    "halt_without_interrupts",
+]
 BAD_STACKS = ["push_to_nowhere", "wait_on_a_bad_stack"]
 
 

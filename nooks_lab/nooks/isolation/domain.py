@@ -62,6 +62,8 @@ class Domain:
         Its directory, its tables of objects, and whether it has failed.
     modules : list of str
         The extensions in it, in the order of their loading.
+    timers_fired : (int, int)
+        A jiffy, and how many of its timers have expired in it so far.
     idle_stacks, busy_stacks
         Its pool of stacks; a busy one belongs to the task (pid) that is in the domain.
     """
@@ -71,6 +73,7 @@ class Domain:
     ) -> None:
         self.kernel, self.number, self.name = kernel, number, name
         self.modules: list[str] = []
+        self.timers_fired = (0, 0)
         self.idle_stacks: list[Stack] = []
         self.busy_stacks: dict[int, Stack] = {}
         self._words = kernel.machine.memory.words

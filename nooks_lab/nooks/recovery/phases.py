@@ -128,10 +128,10 @@ def sync(nooks: "Nooks", domain: Domain) -> None:
     put into a block (Linux does that with ``write_inode``) is lost.  Our VFAT puts a file's entry into its block when
     the file is closed, so that what remains are files that were open, and the clusters that they had.
 
-    Without it, release drops the pages of files (``invalidate_inodes``) while the closing of the device still writes the
-    blocks of metadata (``blkdev_put``, as in Linux 2.4): the directories then name files of the right length with the
-    wrong contents.  ``fsck.fat`` finds nothing wrong with those, so that its complaints alone, mostly lost clusters of
-    files under way, tell nothing of what synchronising is good for; :mod:`nooks_lab.faults.volume_judge` reads the files.
+    Without it, release drops the pages of files (``invalidate_inodes``) while the closing of the device still writes
+    the blocks of metadata (``blkdev_put``, as in Linux 2.4): the directories then name files of the right length with
+    the wrong contents.  ``fsck.fat`` finds nothing wrong with those, so that its complaints alone, mostly lost clusters
+    of files under way, tell nothing of what synchronising is good for: the files must be read and compared.
     """
     for tracked in nooks.tracker.objects(domain):
         if tracked.type == "super_block":

@@ -7,8 +7,8 @@ from typing import Any
 
 from nooks_lab.machine.clock import CPU_HZ, Clock
 
-STORM_CYCLES = CPU_HZ // 10
-"""The time-out, 100 ms."""
+STORM_CYCLES = CPU_HZ // 100
+"""The time-out, 10 ms: a tick of the timer."""
 
 REST_SHARE = 0.05
 """What the rest of the system must get of that time."""

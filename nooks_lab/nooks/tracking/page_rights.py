@@ -78,6 +78,9 @@ def _needed(nooks: "Nooks", domain: Domain, objects: list[TrackedObject]) -> Cou
             # A module gets its data when its init is called.
             if module.init_result is not None or domain.page_tracker.count(start):
                 needed.update(_pages(start, end - start))
+    if nooks.descriptors is not None:
+        # A task switch writes the busy bits of TSS descriptors, in whichever page table is in force.
+        needed.update(_pages(nooks.descriptors, 1))
     for tracked in objects:
         needed.update(_pages(*mapped_range(tracked)))
     return needed

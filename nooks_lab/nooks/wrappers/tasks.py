@@ -232,6 +232,10 @@ _stops("int del_timer(struct timer_list *timer)")
 _stops("int del_timer_sync(struct timer_list *timer)")
 
 
+MOST_TIMERS_IN_A_JIFFY = 500
+"""A timer that sets itself to a time that has passed fires again at once, and nothing else runs any more."""
+
+
 @extension_wrapper("timer_list.function", "void (*)(unsigned long)")
 def timer_fires(nooks: "Nooks", data: int) -> int:
     """A timer has expired: its object ends here, then the function that its struct names now is called."""
@@ -250,6 +254,11 @@ def timer_fires(nooks: "Nooks", data: int) -> int:
         nooks.fail(domain, f"a timer whose struct at {fault.address:08x} is gone")
         return 0
     _mark_stopped(nooks, domain, tracked.extension)
+    jiffies, fired = nooks.kernel.timers.jiffies, domain.timers_fired
+    domain.timers_fired = jiffies, fired[1] + 1 if fired[0] == jiffies else 1
+    if domain.timers_fired[1] > MOST_TIMERS_IN_A_JIFFY:
+        nooks.fail(domain, f"livelock: more than {MOST_TIMERS_IN_A_JIFFY} timers in one jiffy")
+        return 0
     return nooks.call_extension(domain, 0, function, argument)
 
 

@@ -27,77 +27,77 @@ void cleanup_module(void) { }
 
 int copies(char *to, const char *from, unsigned long n)
 {
-	memcpy(to, from, n);
-	return 7;
+    memcpy(to, from, n);
+    return 7;
 }
 
 int copies_inline(char *to, const char *from)
 {
-	int c, d, s;
+    int c, d, s;
 
-	__asm__ __volatile__("movl $16, %%ecx\\n\\trep\\n\\tmovsb"
-			     : "=&c" (c), "=&D" (d), "=&S" (s) : "1" (to), "2" (from) : "memory");
-	return 7;
+    __asm__ __volatile__("movl $16, %%ecx\\n\\trep\\n\\tmovsb"
+                 : "=&c" (c), "=&D" (d), "=&S" (s) : "1" (to), "2" (from) : "memory");
+    return 7;
 }
 
 void *allocates(unsigned int size)
 {
-	void *p = kmalloc(size, GFP_KERNEL);
+    void *p = kmalloc(size, GFP_KERNEL);
 
-	counter++;
-	return p;
+    counter++;
+    return p;
 }
 
 void *allocates_last(unsigned int size)
 {
-	return kmalloc(size, GFP_KERNEL);
+    return kmalloc(size, GFP_KERNEL);
 }
 
 void frees(void *p)
 {
-	kfree(p);
-	counter++;
+    kfree(p);
+    counter++;
 }
 
 int restores(void)
 {
-	unsigned long flags;
+    unsigned long flags;
 
-	save_flags(flags);
-	cli();
-	counter++;
-	restore_flags(flags);
-	save_flags(flags);
-	return (flags & 0x200) != 0;
+    save_flags(flags);
+    cli();
+    counter++;
+    restore_flags(flags);
+    save_flags(flags);
+    return (flags & 0x200) != 0;
 }
 
 int counts(int n)
 {
-	int i, sum = 0;
+    int i, sum = 0;
 
 #pragma clang loop unroll(disable)
-	for (i = 0; i < n; i++)
-		sum += ((volatile int *)numbers)[i];
-	return sum;
+    for (i = 0; i < n; i++)
+        sum += ((volatile int *)numbers)[i];
+    return sum;
 }
 
 int decides(int a)
 {
-	if (a > 3)
-		counter = a;
-	return counter;
+    if (a > 3)
+        counter = a;
+    return counter;
 }
 
 int local(void)
 {
-	volatile int x = 42;
+    volatile int x = 42;
 
-	return x;
+    return x;
 }
 
 int takes(int a, int b)
 {
-	return 3 * a + b;
+    return 3 * a + b;
 }
 """
 

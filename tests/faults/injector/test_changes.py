@@ -84,7 +84,7 @@ def test_an_operand_is_replaced_and_the_instruction_stays_what_it_is(name: str, 
 
 @given(data=st.data())
 def test_source_leaves_the_destination(data: st.DataObject) -> None:
-    _, site, before, after, _ = data.draw(change_of("source"))
+    _, _, before, after, _ = data.draw(change_of("source"))
     old, new = decoded(before)[0], decoded(after)
     if not new or len(old.operands) < 2 or old.mnemonic in ("cmp", "test", "xchg"):
         return
@@ -94,7 +94,7 @@ def test_source_leaves_the_destination(data: st.DataObject) -> None:
 
 @given(data=st.data())
 def test_destination_leaves_the_source(data: st.DataObject) -> None:
-    _, site, before, after, _ = data.draw(change_of("destination"))
+    _, _, before, after, _ = data.draw(change_of("destination"))
     old, new = decoded(before)[0], decoded(after)
     if not new or len(old.operands) < 2 or old.mnemonic == "xchg":
         return

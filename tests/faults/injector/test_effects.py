@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+from specimen import booted, call, fault_in, injected, specimen
 
 from nooks_lab.faults.injector.change import Detour, removed
 from nooks_lab.kernel.kernel import Hang
 from nooks_lab.lab import Lab
-from specimen import booted, call, fault_in, injected, specimen
 
 
 @pytest.fixture(params=[False, True], ids=["native", "nooks"])
