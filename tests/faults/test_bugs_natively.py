@@ -9,8 +9,6 @@ from nooks_lab.campaign.outcome import Outcome
 from nooks_lab.faults.bugs.library import find_bug
 from nooks_lab.faults.bugs.provoke import Provoked, provoke
 
-pytestmark = pytest.mark.usefixtures("short_storms")
-
 
 @cache
 def natively(name: str) -> Provoked:

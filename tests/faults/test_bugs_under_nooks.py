@@ -9,8 +9,6 @@ from measured_bugs import MEASURED, RECOVERED
 from nooks_lab.faults.bugs.library import faulty_driver, find_bug, manual_bugs
 from nooks_lab.faults.bugs.provoke import Provoked, provoke
 
-pytestmark = pytest.mark.usefixtures("short_storms")
-
 
 @cache
 def under_nooks(name: str) -> Provoked:
