@@ -274,6 +274,35 @@ def api(
         out.write_text(page(), encoding="utf-8", newline="\n")
 
 
+@app.command()
+def bugs(
+    name: Annotated[str | None, typer.Argument(help="A bug; all of them if none is given.")] = None,
+    run: Annotated[bool, typer.Option("--run", help="Bring it out, natively and under Nooks.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the library of driver bugs, or show one and what comes of it."""
+    from nooks_lab.faults.bugs import library, listing
+
+    if name is None:
+        if run:
+            raise typer.BadParameter("--run is for one bug: nooks-lab bugs NAME --run")
+        if as_json:
+            _print_json({"rows": [listing.row(bug) for bug in library.catalogue()]})
+        else:
+            _print(listing.table(library.catalogue()))
+        return
+    bug = library.find_bug(name)
+    provoked = listing.run(bug) if run else ()
+    if as_json:
+        _print_json(
+            listing.row(bug) | {"nooks" if each.nooks else "native": each.to_json() for each in provoked}
+        )
+        return
+    typer.echo(listing.page(bug))
+    for each in provoked:
+        typer.echo(listing.report(each))
+
+
 @app.command(name="try")
 def try_(
     file: Annotated[Path, typer.Argument(help="A driver: FILE.c, or FILE.o for i386.")],
@@ -544,6 +573,7 @@ def _is_users(error: Exception) -> bool:
     from nooks_lab.cards import UnknownCard
     from nooks_lab.demo import DemoError
     from nooks_lab.extensions import UnknownExtension
+    from nooks_lab.faults.bugs.library import UnknownBug
     from nooks_lab.faults.injector import NothingQualifies, UnknownFaultClass
     from nooks_lab.faults.text_fault import NoSuchFault
     from nooks_lab.grading.metadata import NotebookError
@@ -556,7 +586,7 @@ def _is_users(error: Exception) -> bool:
     from nooks_lab.toolchain.elf import ElfError
 
     programs = (CompileError, ElfError, ModuleError, UnknownExtension, UnknownCard, CaptureError, DemoError)
-    injection = (CampaignError, NothingQualifies, UnknownFaultClass)
+    injection = (CampaignError, NothingQualifies, UnknownFaultClass, UnknownBug)
     return isinstance(
         error,
         (

@@ -21,6 +21,7 @@ COMMANDS = (
     "lines",
     "wrappers",
     "api",
+    "bugs",
     "try",
     "release",
     "check",
@@ -242,3 +243,31 @@ def test_the_start_page_links_files_that_are_there_and_that_jupyterlab_can_open(
     assert links
     for link in links:
         assert (page.parent / link).is_file(), link
+
+
+def test_bugs_lists_all_and_shows_one_with_its_diff(capsys):
+    assert run("bugs", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert {"bug", "extension", "kind", "fault", "situation", "operation", "function", "diff"} <= set(rows[0])
+    assert run("bugs") == 0
+    table = capsys.readouterr().out
+    assert all(row["bug"] in table for row in rows)
+    assert run("bugs", "stack-2") == 0
+    shown = capsys.readouterr().out
+    assert "-\tskb_queue_head_init(&dropped);" in shown
+    assert "situation: The interface is up" in shown
+
+
+def test_bugs_brings_one_out_natively_and_under_nooks(capsys):
+    assert run("bugs", "user-pointer-1", "--run", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["native"]["outcome"], found["nooks"]["outcome"]) == ("no effect", "recovered")
+    assert found["native"]["object_sha256"] == found["nooks"]["object_sha256"]
+    assert run("bugs", "user-pointer-1", "--run") == 0
+    assert "under Nooks: recovered (page fault: read of" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [("bugs", "no-such-bug"), ("bugs", "--run")])
+def test_bugs_refuses_what_there_is_not_in_one_line(arguments, capsys):
+    assert run(*arguments) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from nooks_lab.kernel.bug import KernelBug
 from nooks_lab.kernel.exports import export
 from nooks_lab.kernel.lists import init_list_head, list_add, list_del, list_empty
 from nooks_lab.kernel.page_table import PAGE_OFFSET, phys_to_virt, virt_to_phys
@@ -87,9 +88,18 @@ class PageAllocator:
 
     @export(cycles=150)
     def free_pages(self, addr: int, order: int) -> None:
-        """Give back what ``__get_free_pages`` returned; 0 is allowed."""
-        if addr:
-            self.free(addr, order)
+        """Give back what ``__get_free_pages`` returned; 0 is allowed.
+
+        Raises
+        ------
+        KernelBug
+            When there can be no such block.
+        """
+        if not addr:
+            return
+        if order >= MAX_ORDER or not self.in_direct_map(addr):
+            raise KernelBug(f"free_pages of {addr:08x}, order {order}, which is no block of pages")
+        self.free(addr, order)
 
     def alloc(self, order: int) -> int:
         """Return the linear address of 2**order pages, or 0 when no such block is left.

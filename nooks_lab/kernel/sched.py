@@ -10,6 +10,7 @@ from typing import Any
 
 import greenlet
 
+from nooks_lab.kernel.bug import KernelBug
 from nooks_lab.kernel.exports import export
 from nooks_lab.kernel.lists import init_list_head, list_add_tail, list_del, list_for_each
 from nooks_lab.kernel.page_alloc import PageAllocator
@@ -289,7 +290,14 @@ class Scheduler:
         """Give up the CPU until this task is runnable again.
 
         What :meth:`unwind` was given is raised here.
+
+        Raises
+        ------
+        KernelBug
+            In an interrupt: the task that it has stopped is none that could sleep.
         """
+        if self.in_interrupt():
+            raise KernelBug("scheduling in interrupt")
         running = greenlet.getcurrent()
         if running is self._boot:
             return
@@ -315,8 +323,10 @@ class Scheduler:
             return timeout
         end = self.jiffies() + timeout
         self._timeouts[current.pid] = end
-        self.schedule()
-        self._timeouts.pop(current.pid, None)
+        try:
+            self.schedule()
+        finally:
+            self._timeouts.pop(current.pid, None)
         return max(0, end - self.jiffies())
 
     @export()

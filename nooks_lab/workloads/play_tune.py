@@ -59,7 +59,8 @@ class Player:
     def run(self) -> None:
         """The process, from its start to its exit."""
         self._samples = self.tune.samples()
-        while (device := self._open()) is not None:
+        # A device that can be opened, and on which every call fails, would be tried for ever.
+        while self.errors < PATIENCE and (device := self._open()) is not None:
             self.opened += 1
             try:
                 self._play(device)

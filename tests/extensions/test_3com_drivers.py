@@ -3,15 +3,13 @@
 import struct
 from collections.abc import Iterator
 
-import ethtool
 import pytest
 from nic_traffic import DEVICE, NETMASK, OURS, PEER, Traffic, frame
 
 import nooks_lab as nl
 from nooks_lab.cards import MAC
 from nooks_lab.faults import census
-from nooks_lab.faults.free_then_zero import free_then_zero, patched_source
-from nooks_lab.faults.wild_store import PatchError
+from nooks_lab.faults.bugs import ethtool
 from nooks_lab.kernel.errno import EFAULT, EINVAL, EOPNOTSUPP
 from nooks_lab.kernel.module import ModuleError, Parameters
 from nooks_lab.kernel.page_table import virt_to_phys
@@ -272,33 +270,3 @@ def test_memory_and_ports_carry_the_same_traffic() -> None:
             assert (lab.machine.bus.mmio_accesses > 0) == bool(mapped)
     assert counts[0] == counts[1]
     assert (counts[0].outcome, counts[0].lost) == ("ok", 0)
-
-
-# The bug that Nooks found in the vendor's driver
-
-
-def test_to_zero_what_was_freed_goes_unnoticed_natively_and_is_found_by_nooks() -> None:
-    with nl.boot(devices=("3c905",)) as lab:
-        lab.insmod(free_then_zero())
-        for _ in range(3):
-            assert lab.ifup(DEVICE, OURS, NETMASK) == 0
-            lab.run(0.1)
-            assert passes(lab)
-            assert lab.kernel.ifconfig_down(DEVICE) == 0
-    with nl.boot(devices=("3c905",), nooks=True) as lab:
-        lab.insmod(free_then_zero())
-        assert lab.ifup(DEVICE, OURS, NETMASK) == 0
-        lab.run(0.1)
-        assert passes(lab)
-        lab.kernel.ifconfig_down(DEVICE)
-        lab.run(0.5)
-        assert lab.nooks is not None
-        (recovery,) = lab.nooks.recoveries
-        assert (recovery.ok, recovery.leaked) == (True, 0)
-        assert "page" in recovery.trigger
-        assert passes(lab)
-
-
-def test_the_bug_needs_its_place() -> None:
-    with pytest.raises(PatchError):
-        patched_source("int main(void) { return 0; }\n")

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 import armed_driver
-import ethtool
 import pytest
 
 import nooks_lab as nl
 from nooks_lab.cards import MAC
+from nooks_lab.faults.bugs import ethtool
 from nooks_lab.kernel.errno import EFAULT, EINVAL, EOPNOTSUPP
 from nooks_lab.lab import Lab
 from nooks_lab.machine.clock import CPU_HZ

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-import ethtool
 import pytest
 from nic_traffic import DEVICE, NETMASK, OURS, PEER, Traffic, frame
 
 import nooks_lab as nl
 from nooks_lab.cards import MAC
 from nooks_lab.faults import census
+from nooks_lab.faults.bugs import ethtool
 from nooks_lab.kernel.errno import EFAULT, EINVAL, EOPNOTSUPP
 from nooks_lab.kernel.module import ModuleError, Parameters
 from nooks_lab.lab import Lab

@@ -84,9 +84,10 @@ class Attributes:
         struct = self._inodes.view(inode)
         if offset < 0 or offset > self._parts.view("super_block", struct.i_sb).s_maxbytes:
             return -EFBIG
-        shorter = offset < struct.i_size
+        # As long as before counts: a write that failed half-way has left pages behind the end.
+        not_longer = offset <= struct.i_size
         struct.i_size = offset
-        if shorter:
+        if not_longer:
             self._pages.truncate_inode_pages(struct.i_mapping, offset)
         truncate = self._inodes.operations(struct).truncate
         if truncate:

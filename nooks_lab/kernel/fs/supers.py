@@ -448,6 +448,7 @@ class Supers:
 
     def reap(self, sb: Any) -> None:
         """Free the super block of an abandoned filesystem, once nothing of it is open any more."""
-        unused = sb.s_count == 1 and not self.files(sb) and not self._inodes.of(sb.address)
-        if sb.s_flags & MS_DEAD and unused:
+        # Few are abandoned: nobody else's inodes are looked through at each close.
+        abandoned = sb.s_flags & MS_DEAD and sb.s_count == 1
+        if abandoned and not self.files(sb) and not self._inodes.of(sb.address):
             self._free(sb)

@@ -56,6 +56,9 @@ def init_etherdev(nooks: "Nooks", domain: Domain, dev: TrackedObject | None, siz
 
 def _register(nooks: "Nooks", domain: Domain, device: TrackedObject) -> int:
     nooks.net_device.to_kernel(device.kernel, device.extension)
+    if not nooks.kernel.types.view("net_device", device.kernel).hard_start_xmit:
+        # The kernel calls it without asking whether it is there.
+        raise BadParameter(f"register_netdev: {device.extension:08x} has no hard_start_xmit")
     result = nooks.kernel.net.register_netdev(device.kernel)
     nooks.net_device.to_extension(device.kernel, device.extension)
     if result == 0:
