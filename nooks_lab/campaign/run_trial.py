@@ -21,7 +21,7 @@ from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.nooks.recovery.record import Recovery
 from nooks_lab.workloads.workload import WorkloadResult
 
-TRIAL_SECONDS = 10
+TRIAL_SECONDS = 5
 """Simulated seconds that a workload gets; without a fault it takes less than one."""
 
 SYSTEMS = 2

@@ -26,7 +26,7 @@ GATE_SIZE = 16
 BUSY_LIMIT = 50_000_000
 """Instructions that one entry into machine code may take before the system counts as hung."""
 
-GATE_WORK = 250
+GATE_WORK = 500
 """What a pass through a gate counts of them, and an access to a device: a loop of kernel calls, of stray ``hlt`` or of
 ``in`` is a loop too.
 """

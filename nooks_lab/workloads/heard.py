@@ -73,22 +73,29 @@ def listen(tune: bytes, sample_format: SampleFormat, rate: int, pieces: Iterable
             heard.foreign += len(piece.data)
     played = b"".join(right)
     at = place = 0
+    frame = sample_format.frame_bytes
+    # A card that loops plays the same wrong things over and over.
+    known: dict[bytes, int | None] = {}
     while at < len(played):
-        same = _common(played, at, tune, place) // sample_format.frame_bytes * sample_format.frame_bytes
+        same = 0
+        if played[at : at + frame] == tune[place : place + frame]:
+            same = _common(played, at, tune, place) // frame * frame
         if same:
             heard.passages.append((place, place + same))
             at, place = at + same, place + same
             continue
         needle = played[at : at + _NEEDLE]
-        found = None if _is_silence(needle, sample_format) else _find(tune, needle, sample_format.frame_bytes)
+        if needle not in known:
+            known[needle] = None if _is_silence(needle, sample_format) else _find(tune, needle, frame)
+        found = known[needle]
         if found is not None:
             place = found
             continue
         if played.startswith(sample_format.silence, at):
-            heard.silent += sample_format.frame_bytes
+            heard.silent += frame
         else:
-            heard.foreign += sample_format.frame_bytes
-        at += sample_format.frame_bytes
+            heard.foreign += frame
+        at += frame
     return heard
 
 

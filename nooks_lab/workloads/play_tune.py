@@ -4,11 +4,13 @@ The samples are synthesised, not decoded: the sound driver cannot tell the diffe
 converter has really played.
 """
 
+import functools
 import hashlib
 import struct
 from dataclasses import dataclass
 
 from nooks_lab.extensions import DEFINES
+from nooks_lab.kernel.errno import EIO
 from nooks_lab.kernel.fs.files import O_WRONLY, FileError
 from nooks_lab.kernel.kernel import Kernel, TaskDied
 from nooks_lab.kernel.sched import TASK_INTERRUPTIBLE
@@ -42,6 +44,8 @@ class Player:
     ----------
     at : int
         Bytes of the tune that the device has taken.
+    attempts : int
+        Errors on the open device after which it gives up.
     opened, errors : int
         How often it has opened the device, and how many of its calls on the open device have failed.
     """
@@ -49,6 +53,7 @@ class Player:
     kernel: Kernel
     tune: Tune
     path: str = "/dev/dsp"
+    attempts: int = PATIENCE
     at: int = 0
     opened: int = 0
     errors: int = 0
@@ -60,7 +65,7 @@ class Player:
         """The process, from its start to its exit."""
         self._samples = self.tune.samples()
         # A device that can be opened, and on which every call fails, would be tried for ever.
-        while self.errors < PATIENCE and (device := self._open()) is not None:
+        while self.errors < self.attempts and (device := self._open()) is not None:
             self.opened += 1
             try:
                 self._play(device)
@@ -94,11 +99,14 @@ class Player:
         Raises
         ------
         FileError
-            When a call fails on the way.
+            When a call fails on the way, or the device takes nothing.
         """
         self._configure(device)
         while self.at < len(self._samples):
-            self.at += self.kernel.files.write(device, self._samples[self.at : self.at + WRITE_BYTES])
+            taken = self.kernel.files.write(device, self._samples[self.at : self.at + WRITE_BYTES])
+            if not taken:
+                raise FileError(EIO, f"{self.path} takes nothing and does not say why")
+            self.at += taken
         self._ioctl(device, "SNDCTL_DSP_SYNC")
 
     def _configure(self, device: int) -> None:
@@ -117,6 +125,7 @@ class Player:
         return self.kernel.files.ioctl(device, oss_constants()[name], argument)[1]
 
 
+@functools.cache
 def oss_constants() -> dict[str, int]:
     """Return the constants of ``linux/soundcard.h`` by name, ioctl numbers among them."""
     return read_macros(("linux/types.h", "linux/soundcard.h"), (compiler.headers_dir(),), DEFINES)
@@ -131,6 +140,8 @@ class PlayTune:
         ``sb`` or ``es1371``.
     tune : Tune, optional
         A minute of 16 bits, stereo, at 22,050 Hz when not given.
+    attempts : int
+        Errors after which the player gives up.
 
     Raises
     ------
@@ -140,10 +151,10 @@ class PlayTune:
 
     name = "play-mp3"
 
-    def __init__(self, extension: str = "sb", tune: Tune | None = None) -> None:
+    def __init__(self, extension: str = "sb", tune: Tune | None = None, attempts: int = PATIENCE) -> None:
         if extension not in _CARDS:
             raise ValueError(f"{extension!r} is no sound driver; there are: {', '.join(_CARDS)}")
-        self.extension, self.tune = extension, tune or Tune()
+        self.extension, self.tune, self._attempts = extension, tune or Tune(), attempts
         self.devices: tuple[str, ...] = (_CARDS[extension],)
         self.heard: Heard | None = None
         self.player: Player | None = None
@@ -167,7 +178,7 @@ class PlayTune:
             When the system dies of it.
         """
         started = lab.machine.clock.now
-        self.player = player = Player(lab.kernel, self.tune)
+        self.player = player = Player(lab.kernel, self.tune, attempts=self._attempts)
         wrong = []
         try:
             lab.kernel.in_task("mpg123", player.run)

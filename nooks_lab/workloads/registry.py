@@ -135,7 +135,7 @@ def _factories(extension: str) -> Factories | None:
         return Factories(
             lambda seed: PlayTune(extension, Tune(seed=seed)),
             lambda seed: PlayTune(extension, Tune(BRIEF_TUNE, seed=seed)),
-            lambda seed: PlayTune(extension, Tune(TRIAL_TUNE, seed=seed)),
+            lambda seed: PlayTune(extension, Tune(TRIAL_TUNE, seed=seed), TRIAL_ATTEMPTS),
         )
     if extension == "khttpd":
         return Factories(

@@ -27,7 +27,7 @@ SEEK_SET, SEEK_CUR, SEEK_END = range(3)
 LARGEST_FILE = 64 << 20
 """Bytes that a program which reads a whole file has room for; with a broken filesystem a file may have no end."""
 
-LONGEST_DIRECTORY = 1 << 16
+LONGEST_DIRECTORY = 1 << 13
 """Entries that a program which lists a directory has room for."""
 
 
