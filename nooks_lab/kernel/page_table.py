@@ -3,7 +3,7 @@
 Every change of an entry goes through :meth:`PageTable.set_pte`, which is one of the hook points.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from nooks_lab.kernel.hooks import Hooks
 from nooks_lab.machine.machine import Machine
@@ -93,15 +93,19 @@ class PageTable:
             self._machine.cpu.invlpg(address)
         self._hooks.page_table_changed(address & PAGE_MASK, value)
 
-    def mapped(self) -> dict[int, int]:
-        """Return every present entry of the kernel's part: linear page address to entry."""
-        found = {}
+    def tables(self) -> Iterator[tuple[int, list[int]]]:
+        """Yield the page tables of the kernel's part: number of the directory's entry, and the 1,024 entries."""
         for slot in range(PAGE_OFFSET >> 22, 1024):
             pde = self._words[(self.directory >> 2) + slot]
             if pde & P:
                 table = (pde & PAGE_MASK) >> 2
-                for index in range(1024):
-                    entry = self._words[table + index]
-                    if entry & P:
-                        found[slot << 22 | index << 12] = int(entry)
-        return found
+                yield slot, self._words[table : table + 1024].tolist()
+
+    def mapped(self) -> dict[int, int]:
+        """Return every present entry of the kernel's part: linear page address to entry."""
+        return {
+            slot << 22 | index << 12: entry
+            for slot, entries in self.tables()
+            for index, entry in enumerate(entries)
+            if entry & P
+        }

@@ -4,6 +4,7 @@ A domain sees the kernel's addresses through page tables of its own, in which ev
 read-only but those that were granted to it.
 """
 
+from array import array
 from dataclasses import dataclass
 
 from nooks_lab.kernel.kernel import Kernel
@@ -87,10 +88,7 @@ class Domain:
         self.record.directory = self.directory
         self.page_tracker = PageTracker(kernel)
         self.record.granted = self.page_tracker.address
-        mapped = kernel.page_table.mapped()
-        kernel.machine.clock.advance(TABLE_ENTRY_CYCLES * len(mapped))
-        for page, pte in mapped.items():
-            self.page_table_changed(page, pte)
+        self._copy_kernel_tables()
         self.heap = Heap(kernel, self, heap_pages)
 
     def __repr__(self) -> str:
@@ -113,6 +111,21 @@ class Domain:
             raise MemoryError(f"no memory for a page table of domain {self.name}")
         return table
 
+    def _copy_kernel_tables(self) -> None:
+        """Map all that the kernel maps, read-only: nothing is granted yet."""
+        for slot, entries in self.kernel.page_table.tables():
+            own = self._add_table(slot << 22)
+            copied = array("I", [pte & ~RW if pte & P else 0 for pte in entries])
+            self._words[own >> 2 : (own >> 2) + len(copied)] = memoryview(copied)
+            self.kernel.machine.clock.advance(TABLE_ENTRY_CYCLES * sum(pte & P for pte in entries))
+
+    def _add_table(self, address: int) -> int:
+        """Make a page table for the 4 MiB around an address; returns its physical address."""
+        table = virt_to_phys(self._new_table())
+        self._words[(self.directory >> 2) + (address >> 22)] = table | KERNEL_PAGE
+        self.page_tracker.add_table(address)
+        return table
+
     def page_table_changed(self, address: int, pte: int) -> None:
         """Follow a change of the kernel's page table: same frame, but read-only unless it is granted."""
         if address < PAGE_OFFSET:
@@ -125,8 +138,7 @@ class Domain:
         if not self._words[slot] & P:
             if not pte & P:
                 return
-            self._words[slot] = virt_to_phys(self._new_table()) | KERNEL_PAGE
-            self.page_tracker.add_table(address)
+            self._add_table(address)
         self._words[((self._words[slot] & PAGE_MASK) >> 2) + (address >> 12 & 0x3FF)] = pte
 
     def pte(self, address: int) -> int:

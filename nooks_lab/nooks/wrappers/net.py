@@ -56,9 +56,6 @@ def init_etherdev(nooks: "Nooks", domain: Domain, dev: TrackedObject | None, siz
 
 def _register(nooks: "Nooks", domain: Domain, device: TrackedObject) -> int:
     nooks.net_device.to_kernel(device.kernel, device.extension)
-    if not nooks.kernel.types.view("net_device", device.kernel).hard_start_xmit:
-        # The kernel calls it without asking whether it is there.
-        raise BadParameter(f"register_netdev: {device.extension:08x} has no hard_start_xmit")
     result = nooks.kernel.net.register_netdev(device.kernel)
     nooks.net_device.to_extension(device.kernel, device.extension)
     if result == 0:
@@ -71,6 +68,8 @@ def register_netdev(nooks: "Nooks", domain: Domain, dev: TrackedObject) -> int:
     """Register the kernel's version, every function pointer replaced by its wrapper."""
     if nooks.tracker.find(domain, "registered_netdev", dev.extension) is not None:
         raise BadParameter(f"register_netdev: {dev.extension:08x} is registered already")
+    if not nooks.kernel.types.view("net_device", dev.extension).hard_start_xmit:
+        raise BadParameter(f"register_netdev: {dev.extension:08x}: {_NO_XMIT}")
     return _register(nooks, domain, dev)
 
 
@@ -226,6 +225,8 @@ def netif_rx(nooks: "Nooks", domain: Domain, skb: TrackedObject) -> int:
 
 # Extension wrappers
 
+_NO_XMIT = "it has no hard_start_xmit, which the kernel calls without asking whether it is there"
+
 
 def _call_device(nooks: "Nooks", dev: int, operation: str, otherwise: int, *arguments: int) -> int:
     """Call a device's function; its version is brought up to date before, and copied back when it returns."""
@@ -248,8 +249,18 @@ def _operation(name: str, prototype: str, otherwise: int) -> None:
         return _call_device(nooks, dev, name, otherwise, *arguments)
 
 
+@extension_wrapper("net_device.open", "int (*)(struct net_device *)")
+def open_device(nooks: "Nooks", dev: int) -> int:
+    """Bring a device up; one that ``init_etherdev`` has registered must have been filled in by now."""
+    result = _call_device(nooks, dev, "open", -EIO)
+    found = nooks.tracker.by_kernel("net_device", dev)
+    if result == 0 and found is not None and not nooks.kernel.net.view(dev).hard_start_xmit:
+        nooks.fail(found[0], f"net_device.open: {found[1].extension:08x}: {_NO_XMIT}")
+        return -EIO
+    return result
+
+
 _operation("init", "int (*)(struct net_device *)", -EIO)
-_operation("open", "int (*)(struct net_device *)", -EIO)
 _operation("stop", "int (*)(struct net_device *)", -EIO)
 _operation("change_mtu", "int (*)(struct net_device *, int)", -EIO)
 _operation("set_multicast_list", "void (*)(struct net_device *)", 0)
