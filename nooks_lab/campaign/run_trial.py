@@ -142,16 +142,18 @@ def _try(system: TrialSystem, spec: TrialSpec) -> TrialResult:
         damaged = _damaged(system)
         if trial.recoveries and serves:
             leaked = {kind: n for kind, n in census.take(lab).more_than(system.objects).items() if n > 0}
+    # Those that the judging of a disk brings about are no longer the trial's.
+    recoveries, killed = trial.recoveries, kernel.traps.killed - killed
     disk = _disk(trial) if not trial.end else ()
     result = trial.result
     seen = Observation(
         trial.end,
-        len(trial.recoveries),
-        tuple(_failure(each) for each in trial.recoveries if not each.ok),
+        len(recoveries),
+        tuple(_failure(each) for each in recoveries if not each.ok),
         serves,
         leaked,
         damaged,
-        kernel.traps.killed - killed,
+        killed,
         trial.stuck,
         (*(result.wrong if result is not None else ()), *trial.wrong),
         result.unnoticed if result is not None else (),
@@ -161,11 +163,11 @@ def _try(system: TrialSystem, spec: TrialSpec) -> TrialResult:
     return TrialResult(
         spec,
         outcome,
-        reason or (trial.recoveries[0].trigger if trial.recoveries else ""),
+        reason or (recoveries[0].trigger if recoveries else ""),
         module.object.sha256,
         injection.records(),
         seen.recoveries,
-        sum(each.cycles for each in trial.recoveries),
+        sum(each.cycles for each in recoveries),
         lab.machine.clock.now - begun,
         leaked,
         seen.wrong,

@@ -75,6 +75,7 @@ class Execution:
         self.linear = machine.linear
         self.gates: dict[int, Gate] = {}
         self._text, self._capacity, self._count = text, capacity, 0
+        self._texts: list[bytes] = []
         self.trace: Callable[[str, tuple[Any, ...], Any], None] | None = None
         self.report: Callable[[str], None] = lambda message: None
         self.need_resched: Callable[[], bool] = lambda: False
@@ -93,9 +94,18 @@ class Execution:
             raise RuntimeError(f"no room for another kernel entry point ({self._capacity} are in use)")
         address = self._text + self._count * GATE_SIZE
         self._count += 1
-        self.linear.write(address, code.ljust(GATE_SIZE, bytes((_INT3,))))
+        text = code.ljust(GATE_SIZE, bytes((_INT3,)))
+        self.linear.write(address, text)
+        self._texts.append(text)
         self.gates[address] = Gate(name, address, enter(address))
         return address
+
+    def changed_gates(self) -> int:
+        """Return how many entry points no longer have the text that they were given."""
+        there = self.linear.read(self._text, self._count * GATE_SIZE)
+        return sum(
+            there[at * GATE_SIZE : (at + 1) * GATE_SIZE] != text for at, text in enumerate(self._texts)
+        )
 
     def add_function(
         self, name: str, function: Callable[..., Any], signature: Signature, cycles: int = 0
