@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from nooks_lab.kernel.errno import EIO
 from nooks_lab.kernel.fs.select import POLLERR
 from nooks_lab.machine.memory import PAGE_SIZE
+from nooks_lab.nooks.isolation.domain import Domain
+from nooks_lab.nooks.tracking.object_types import TYPES
 from nooks_lab.nooks.wrappers.declare import extension_wrapper
 from nooks_lab.nooks.wrappers.fs_calls import Argument, Copied, Handle, PageOf, Version
 
@@ -51,9 +53,22 @@ def read_super(nooks: "Nooks", sb: int, data: int, silent: int) -> int:
         and nooks.kernel.types.view("super_block", sb).s_root
     ):
         return sb
+    _drop_references(nooks, domain, sb)
     nooks.kernel.fs.inodes.prune(1 << 16, sb)
     nooks.fs.end(domain, "super_block", sb)
     return 0
+
+
+def _drop_references(nooks: "Nooks", domain: Domain, sb: int) -> None:
+    """What an extension still holds of a filesystem that has not come to be goes before the super block does."""
+    for tracked in reversed(nooks.tracker.objects(domain)):
+        kind, _, rest = tracked.type.partition(" ")
+        if rest != "reference" or nooks.tracker.find(domain, tracked.type, tracked.extension) != tracked:
+            continue
+        view = nooks.kernel.types.view(kind, tracked.kernel)
+        if (view.i_sb if kind == "inode" else view.d_sb) == sb:
+            nooks.tracker.remove(tracked)
+            TYPES[tracked.type].release(nooks, domain, tracked)
 
 
 def _super_operation(nooks: "Nooks", sb: int, member: str, otherwise: int, *rest: Argument) -> int:
