@@ -242,6 +242,8 @@ def d_alloc_root(nooks: "Nooks", domain: Domain, root_inode: TrackedObject | Non
 def d_instantiate(nooks: "Nooks", domain: Domain, entry: TrackedObject, inode: TrackedObject | None) -> None:
     """A name stands for an inode, whose use passes to the dentry."""
     nooks.fs.take(domain, entry)
+    if nooks.kernel.types.view("dentry", entry.kernel).d_inode:
+        raise BadParameter(f"d_instantiate: {entry.extension:08x} has an inode already")
     if inode is not None:
         nooks.fs.take(domain, inode)
         _gives(nooks, domain, inode, "d_instantiate")
