@@ -133,7 +133,7 @@ def _try(system: TrialSystem, spec: TrialSpec) -> TrialResult:
     trial.result = trial.within(lambda: system.workload.run(lab))
     if trial.lives:
         trial.within(lambda: settle(lab))
-    if trial.lives and spec.nanny:
+    if not trial.end and spec.nanny:
         _nanny(trial)
     serves = _serves(trial) if trial.recoveries and trial.lives else True
     leaked: dict[str, int] = {}
@@ -187,14 +187,19 @@ def _serves(trial: _Trial) -> bool:
 
 
 def _nanny(trial: _Trial) -> None:
-    """Somebody who uses the service finds it gone, and asks for its recovery (paper, section 5.2.2)."""
+    """Somebody who uses the service finds it gone, or waits in vain, and asks for recovery (paper, section 5.2.2)."""
     result, nooks = trial.result, trial.lab.nooks
     if nooks is None or trial.recoveries or (result is not None and result.ok):
         return
-    probe = trial.within(lambda: trial.system.workload.run(trial.lab))
-    if trial.lives and probe is not None and not probe.ok and not trial.recoveries:
+    gone = trial.stuck
+    if not gone:
+        probe = trial.within(lambda: trial.system.workload.run(trial.lab))
+        gone = trial.stuck or (probe is not None and not probe.ok and not trial.recoveries)
+    if gone and not trial.end:
+        trial.stuck = False
         trial.within(lambda: nooks.recover(trial.spec.extension, "the nanny's probe failed"))
-        trial.within(lambda: settle(trial.lab))
+        if trial.lives:
+            trial.within(lambda: settle(trial.lab))
 
 
 def _damaged(system: TrialSystem) -> tuple[str, ...]:

@@ -17,12 +17,15 @@ _DECIDING = (
     "nooks",
     "extensions",
     "workloads",
+    "station",
     "faults",
     "lab.py",
     "cards.py",
     "campaign/outcome.py",
     "campaign/trial.py",
     "campaign/run_trial.py",
+    "campaign/system.py",
+    "campaign/files.py",
 )
 """The parts of the package that a trial's outcome can depend on; pictures and notebooks are none of them."""
 
