@@ -48,7 +48,9 @@ MEASURED = {
     "double-free-1": Measured(PROCESS_KILLED, RECOVERED, r"kfree: \w{8} is no object of domain e1000"),
     "double-free-2": Measured(NO_EFFECT, RECOVERED, r"pci_map_single: 5a5a5a5a is no buffer of domain e1000"),
     "double-free-3": Measured(NO_EFFECT, RECOVERED, r"free_irq: \w{8} is no irqaction of domain e1000"),
-    "3c59x-null-operation": Measured(CRASH, FAILURE),
+    "3c59x-null-operation": Measured(
+        CRASH, RECOVERY_FAILED, r"net_device\.open: \w{8}: it has no hard_start_xmit, .*"
+    ),
     "3c59x-open-leak": Measured(NO_EFFECT, NO_EFFECT),
     "3c59x-receiver-not-stopped": Measured(SILENT_CORRUPTION, SILENT_CORRUPTION),
     "3c59x-swapped-arguments": Measured(FAILURE, FAILURE),

@@ -68,8 +68,6 @@ def register_netdev(nooks: "Nooks", domain: Domain, dev: TrackedObject) -> int:
     """Register the kernel's version, every function pointer replaced by its wrapper."""
     if nooks.tracker.find(domain, "registered_netdev", dev.extension) is not None:
         raise BadParameter(f"register_netdev: {dev.extension:08x} is registered already")
-    if not nooks.kernel.types.view("net_device", dev.extension).hard_start_xmit:
-        raise BadParameter(f"register_netdev: {dev.extension:08x}: {_NO_XMIT}")
     return _register(nooks, domain, dev)
 
 
@@ -251,7 +249,7 @@ def _operation(name: str, prototype: str, otherwise: int) -> None:
 
 @extension_wrapper("net_device.open", "int (*)(struct net_device *)")
 def open_device(nooks: "Nooks", dev: int) -> int:
-    """Bring a device up; one that ``init_etherdev`` has registered must have been filled in by now."""
+    """Bring a device up; it must have been filled in by now."""
     result = _call_device(nooks, dev, "open", -EIO)
     found = nooks.tracker.by_kernel("net_device", dev)
     if result == 0 and found is not None and not nooks.kernel.net.view(dev).hard_start_xmit:
