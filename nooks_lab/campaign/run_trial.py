@@ -24,6 +24,11 @@ from nooks_lab.workloads.workload import WorkloadResult
 TRIAL_SECONDS = 5
 """Simulated seconds that a workload gets; without a fault it takes less than one."""
 
+MOST_INTERRUPTS = 10_000
+"""Interrupts that it gets; without a fault it takes some hundreds."""
+
+_LOOK = CPU_HZ // 20
+
 SYSTEMS = 2
 """Booted systems that a process keeps: an extension's two, with and without Nooks."""
 
@@ -33,7 +38,7 @@ _WORDS = {Panic: "panic", Hang: "hang", TripleFault: "reset"}
 
 
 class OutOfTime(BaseException):
-    """The trial's simulated time is over."""
+    """The trial's simulated time is over, or it has had too many interrupts."""
 
 
 def run_trial(spec: TrialSpec, fork: bool | None = None) -> TrialResult:
@@ -97,8 +102,15 @@ class _Trial:
     def within(self, work: Callable[[], T]) -> T | None:
         """Do a part of the trial within its simulated time; None when the system dies of it or time is over."""
         machine = self.lab.machine
-        machine.horizon = machine.clock.now + TRIAL_SECONDS * CPU_HZ
-        machine.at_horizon = _stop
+        deadline = machine.clock.now + TRIAL_SECONDS * CPU_HZ
+        most = sum(machine.interrupts_delivered.values()) + MOST_INTERRUPTS
+
+        def look() -> None:
+            if machine.clock.now >= deadline or sum(machine.interrupts_delivered.values()) > most:
+                raise OutOfTime
+            machine.horizon = min(deadline, machine.clock.now + _LOOK)
+
+        machine.horizon, machine.at_horizon = machine.clock.now + _LOOK, look
         try:
             return work()
         except FATAL as end:
@@ -112,10 +124,6 @@ class _Trial:
     @property
     def lives(self) -> bool:
         return not self.end and not self.stuck
-
-
-def _stop() -> None:
-    raise OutOfTime
 
 
 def _try(system: TrialSystem, spec: TrialSpec) -> TrialResult:

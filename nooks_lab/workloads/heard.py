@@ -76,7 +76,10 @@ def listen(tune: bytes, sample_format: SampleFormat, rate: int, pieces: Iterable
     frame = sample_format.frame_bytes
     # A card that loops plays the same wrong things over and over.
     known: dict[bytes, int | None] = {}
-    while at < len(played):
+    whole = len(played) // frame * frame
+    # A part of a frame, behind the last whole one, is no sound of the tune's.
+    heard.foreign += len(played) - whole
+    while at < whole:
         same = 0
         if played[at : at + frame] == tune[place : place + frame]:
             same = _common(played, at, tune, place) // frame * frame

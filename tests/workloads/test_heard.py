@@ -67,3 +67,9 @@ def test_a_seed_says_which_tune_it_is() -> None:
 def test_an_extension_that_makes_no_sound_is_refused() -> None:
     with pytest.raises(ValueError, match="'e1000' is no sound driver; there are: sb, es1371"):
         PlayTune("e1000")
+
+
+@pytest.mark.parametrize("rest", [1, 2, 3])
+def test_a_part_of_a_frame_at_the_end_is_foreign(rest: int) -> None:
+    heard = hear(SAMPLES, SAMPLES[:rest])
+    assert (heard.missing, heard.foreign) == (0, rest)
