@@ -6,6 +6,7 @@ from nooks_lab.faults.bugs.memory_shortage import others_memory
 from nooks_lab.faults.bugs.scene import Scene
 from nooks_lab.kernel.fs.files import O_WRONLY, FileError
 from nooks_lab.kernel.sched import TASK_INTERRUPTIBLE
+from nooks_lab.machine.devices.device import PciDevice
 from nooks_lab.workloads.play_tune import oss_constants
 
 DSP, SILENCE = "/dev/dsp", b"\x80"
@@ -116,7 +117,9 @@ def set_rate_zero(scene: Scene) -> None:
 def open_when_the_card_is_gone(scene: Scene) -> None:
     """Open the device when the card has come loose: nothing answers at its ports."""
     pci = scene.lab.machine.pci
-    slot = next(iter(scene.lab.cards.values())).function.device  # type: ignore[union-attr]
+    card = next(iter(scene.lab.cards.values()))
+    assert isinstance(card, PciDevice)
+    slot = card.function.device
     command = pci.config_read(slot, _COMMAND, 2)
     pci.config_write(slot, _COMMAND, 2, command & ~_IO)
     try:
