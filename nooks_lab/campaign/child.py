@@ -1,5 +1,6 @@
 """Work in a forked child: it begins with a copy of everything, and whatever it does dies with it."""
 
+import gc
 import os
 import pickle
 import signal
@@ -63,6 +64,8 @@ def in_child(work: Callable[[], T]) -> T:
 
 def _be_child(work: Callable[[], object], writer: int) -> None:
     """Do the work, send its result, and end without any of the parent's clean-up."""
+    # A collection would look at all that the parent has made, and so copy every page of it.
+    gc.freeze()
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)

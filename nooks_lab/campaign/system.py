@@ -126,6 +126,6 @@ def settle(lab: Lab) -> None:
     if lab.nooks is None:
         return
     for _ in range(PATIENCE):
-        lab.kernel.run(TICK)
         if not lab.nooks.recovery.running:
             return
+        lab.kernel.run(TICK)

@@ -1,10 +1,12 @@
 """Checksums of what no failure of an extension may change: the kernel's own memory, and other extensions'."""
 
+import struct
 import zlib
 
 from nooks_lab.kernel.module import Module
-from nooks_lab.kernel.page_table import PAGE_OFFSET, phys_to_virt
+from nooks_lab.kernel.page_table import phys_to_virt
 from nooks_lab.lab import Lab
+from nooks_lab.machine.memory import PAGE_SIZE
 from nooks_lab.machine.paging import A, D
 
 CHANGING = frozenset(
@@ -86,6 +88,10 @@ CHANGING = frozenset(
 """The kernel's variables that change when a driver works, fails and comes back; all others must not."""
 
 
+_WITHOUT_ACCESSES = int.from_bytes((0xFFFFFFFF & ~(A | D)).to_bytes(4, "little") * (PAGE_SIZE // 4), "little")
+"""All bits of a page table but accessed and dirty."""
+
+
 def kernel_checksums(lab: Lab) -> dict[str, int]:
     """Return a checksum of each part of the kernel that stays as it is.
 
@@ -101,12 +107,6 @@ def kernel_checksums(lab: Lab) -> dict[str, int]:
     for name in CHANGING:
         at, size = image.symbols[name] - start, image.sizes[name]
         data[at : at + size] = bytes(size)
-    ram = phys_to_virt(lab.machine.memory.size)
-    entries = [
-        (page, entry & ~(A | D))
-        for page, entry in kernel.page_table.mapped().items()
-        if PAGE_OFFSET <= page < ram
-    ]
     return {
         "text": _sum(lab, *image.text),
         "read-only data": _sum(lab, *image.read_only),
@@ -114,8 +114,19 @@ def kernel_checksums(lab: Lab) -> dict[str, int]:
         "gdt": _sum(lab, *_variable(lab, "gdt_table")),
         "entry points": kernel.execution.changed_gates(),
         "other variables": zlib.crc32(data),
-        "page table": zlib.crc32(repr(entries).encode()),
+        "page table": _page_table(lab),
     }
+
+
+def _page_table(lab: Lab) -> int:
+    """Return the checksum of the entries of all RAM, but for the bits that the CPU sets."""
+    end = phys_to_virt(lab.machine.memory.size)
+    total = 0
+    for slot, entries in lab.kernel.page_table.tables():
+        if slot << 22 < end:
+            table = int.from_bytes(struct.pack(f"<{len(entries)}I", *entries), "little") & _WITHOUT_ACCESSES
+            total = zlib.crc32(table.to_bytes(PAGE_SIZE, "little"), total)
+    return total
 
 
 def module_checksum(lab: Lab, module: Module) -> int:

@@ -298,7 +298,8 @@ class Execution:
         """
         machine, cpu = self.machine, self.machine.cpu
         while machine.clock.now < until and not self.need_resched():
-            cpu.set("eflags", cpu.eflags | EFLAGS_IF)
+            if not cpu.eflags & EFLAGS_IF:
+                cpu.set("eflags", cpu.eflags | EFLAGS_IF)
             eip = self._idle
             esp = cpu.esp
             at_iret = False

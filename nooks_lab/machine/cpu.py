@@ -57,6 +57,17 @@ _TABLES = (x86.UC_X86_REG_GDTR, x86.UC_X86_REG_IDTR, x86.UC_X86_REG_TR)
 _ESP, _EIP, _EFLAGS, _CR0, _CR3 = (_INDEX[name] for name in ("esp", "eip", "eflags", "cr0", "cr3"))
 
 
+class _TableRegister(ctypes.Structure):
+    """``uc_x86_mmr`` of Unicorn: GDTR, IDTR and TR."""
+
+    _fields_ = (
+        ("selector", ctypes.c_uint16),
+        ("base", ctypes.c_uint64),
+        ("limit", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+    )
+
+
 def _address_of(function: Any) -> int | None:
     return ctypes.cast(function, ctypes.c_void_p).value
 
@@ -97,6 +108,7 @@ class Cpu:
         self._ids = (ctypes.c_int * len(_IDS))(*_IDS)
         self._pointers = (ctypes.c_void_p * len(_IDS))(*(base + step * i for i in range(len(_IDS))))
         self._begin, self._zero, self._no_count = ctypes.c_uint64(), ctypes.c_uint64(0), ctypes.c_size_t(0)
+        self._table_register, self._selector = _TableRegister(), ctypes.c_uint32()
         # Bit n stands for register n: set since Unicorn was last told.
         self._changed = 0
         self._batches: dict[int, tuple[Any, Any, int]] = {}
@@ -296,17 +308,21 @@ class Cpu:
 
     def idt(self) -> tuple[int, int]:
         """Return the IDT's base and limit as IDTR holds them now."""
-        _, base, limit, _ = self._uc.reg_read(x86.UC_X86_REG_IDTR)
-        return base, limit
+        return self._table(x86.UC_X86_REG_IDTR)
 
     def gdt(self) -> tuple[int, int]:
         """Return the GDT's base and limit as GDTR holds them now."""
-        _, base, limit, _ = self._uc.reg_read(x86.UC_X86_REG_GDTR)
-        return base, limit
+        return self._table(x86.UC_X86_REG_GDTR)
+
+    def _table(self, register: int) -> tuple[int, int]:
+        # Every interrupt asks; Unicorn's own reg_read takes five times as long.
+        uclib.uc_reg_read(self._handle, register, ctypes.byref(self._table_register))
+        return self._table_register.base, self._table_register.limit
 
     def code_segment(self) -> int:
         """Return the selector in CS."""
-        return int(self._uc.reg_read(x86.UC_X86_REG_CS))
+        uclib.uc_reg_read(self._handle, x86.UC_X86_REG_CS, ctypes.byref(self._selector))
+        return self._selector.value
 
     def task_register(self) -> int:
         """Return the selector in TR."""
