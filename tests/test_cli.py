@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nooks_lab import doctor
-from nooks_lab.cli import main
+from nooks_lab.cli.main import main
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = (
@@ -65,7 +65,7 @@ def test_help_loads_neither_plots_nor_notebooks():
     import subprocess
 
     code = (
-        "import sys\nfrom nooks_lab.cli import main\n"
+        "import sys\nfrom nooks_lab.cli.main import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n"
         "    sys.exit(bool({'matplotlib', 'nbclient', 'networkx', 'ipywidgets'} & set(sys.modules)))"
     )
@@ -215,7 +215,7 @@ def test_release_writes_the_exercises(tmp_path, capsys):
 def test_lab_opens_the_start_page(monkeypatch):
     from types import SimpleNamespace
 
-    from nooks_lab import cli
+    from nooks_lab.cli import lab
 
     commands, settings = [], []
     server = SimpleNamespace(wait=lambda: 0)
@@ -226,8 +226,8 @@ def test_lab_opens_the_start_page(monkeypatch):
         settings.append(json.loads((config / "labconfig" / "default_setting_overrides.json").read_text()))
         return server
 
-    monkeypatch.setattr(cli.subprocess, "Popen", start)
-    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(lab.subprocess, "Popen", start)
+    monkeypatch.setattr(lab.signal, "signal", lambda *_: None)
     assert run("lab", "--no-browser") == 0
     assert any(argument.endswith("/lab/tree/course/README.md") for argument in commands[0])
     assert "--no-browser" in commands[0]

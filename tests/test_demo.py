@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 import nooks_lab as nl
-from nooks_lab.cli import main
+from nooks_lab.cli.main import main
 from nooks_lab.demo import Demo, DemoError, demo
 from nooks_lab.extensions import UnknownExtension
 from nooks_lab.kernel.traps import Panic

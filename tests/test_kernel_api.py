@@ -6,7 +6,7 @@ import pytest
 
 import nooks_lab as nl
 from nooks_lab import extensions
-from nooks_lab.cli import main
+from nooks_lab.cli.main import main
 from nooks_lab.kernel.module import InitFailed
 from nooks_lab.kernel_api.header_text import Item, read_header
 from nooks_lab.kernel_api.page import page, skeleton

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from nooks_lab.cli import main
+from nooks_lab.cli.main import main
 from nooks_lab.serve import Service, SystemDied
 
 TIMEOUT = 60
@@ -175,7 +175,7 @@ def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     program = [
         sys.executable,
         "-c",
-        "from nooks_lab.cli import main; main()",
+        "from nooks_lab.cli.main import main; main()",
         "serve",
         "--port",
         "0",

@@ -5,7 +5,7 @@ import sys
 import stand_in
 
 from nooks_lab.campaign import command
-from nooks_lab.cli import main
+from nooks_lab.cli.main import main
 
 if __name__ == "__main__":
     real = command.run_campaign

@@ -7,7 +7,7 @@ import pytest
 from nooks_lab.campaign import request
 from nooks_lab.campaign.outcome import Outcome
 from nooks_lab.campaign.settings import Settings
-from nooks_lab.cli import main
+from nooks_lab.cli.main import main
 
 REAL = ("campaign", "--extension", "e1000", "--seed", "1")
 

@@ -7,7 +7,7 @@ import pytest
 
 import nooks_lab as nl
 from nooks_lab import extensions
-from nooks_lab.cli import main
+from nooks_lab.cli.main import main
 from nooks_lab.faults import census
 from nooks_lab.faults.survival import survive
 from nooks_lab.lab import Lab

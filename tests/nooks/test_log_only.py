@@ -12,7 +12,7 @@ import pytest
 
 import nooks_lab as nl
 from nooks_lab import extensions
-from nooks_lab.cli import main
+from nooks_lab.cli.main import main
 from nooks_lab.kernel.modules import ModuleError
 from nooks_lab.lab import Lab
 from nooks_lab.machine.cpu import EFLAGS_TF

@@ -6,7 +6,7 @@ import pytest
 
 import nooks_lab as nl
 from nooks_lab import extensions
-from nooks_lab.cli import main
+from nooks_lab.cli.main import main
 from nooks_lab.nooks.isolation.domain import HEAP_PAGES
 from nooks_lab.nooks.recovery.policy import GiveUp, Policy, PolicyError, Rule, parse_policy, read_policy
 

@@ -16,7 +16,7 @@ from wrapper_drift import drift, extension_skeletons, kernel_skeletons
 
 import nooks_lab as nl
 from nooks_lab import extensions
-from nooks_lab.cli import main
+from nooks_lab.cli.main import main
 from nooks_lab.kernel.modules import ModuleError
 from nooks_lab.nooks.interposition import WRAPPER_MODULES
 from nooks_lab.nooks.wrappers.declare import (
