@@ -1,8 +1,9 @@
 """Files on a disk: what a trial has made of them (paper, section 5.2.3)."""
 
+from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
-from nooks_lab.faults.volume_judge import judge_disk
+from nooks_lab.faults.volume_judge import COMPLAINT, judge_disk
 from nooks_lab.lab import Lab
 from nooks_lab.workloads.workload import Workload
 from nooks_lab.workloads.written_files import WrittenFiles
@@ -49,3 +50,8 @@ def judge_files(workload: Workload, lab: Lab, *, unmount: bool) -> tuple[str, ..
     if not isinstance(workload, KeepsFiles):
         return ()
     return judge_disk(lab, workload.written, workload.mount_point if unmount else None).sentences()
+
+
+def corrupt(sentences: Iterable[str]) -> bool:
+    """Tell whether any of these sentences is of a file or directory that is lost or wrong, as the paper counts."""
+    return any(not sentence.startswith(COMPLAINT) for sentence in sentences)

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from nooks_lab.campaign.errors import CampaignError
+from nooks_lab.campaign.files import corrupt
 from nooks_lab.campaign.outcome import Outcome
 from nooks_lab.campaign.settings import Settings, package_version
 from nooks_lab.campaign.trial import FaultRecord, TrialResult
@@ -85,6 +86,8 @@ class Outline:
     recoveries: int
     recovery_cycles: int
     leaked: bool
+    wrong: bool = False
+    corrupt_disk: bool = False
 
 
 def row_of(result: TrialResult) -> Row:
@@ -202,13 +205,22 @@ class Store:
     def outlines(self, extension: str, numbers: int) -> Iterator[Outline]:
         """Yield what a summary needs of the trials whose numbers are below ``numbers``, in their order."""
         found = self._connection.execute(
-            "SELECT number, nooks, outcome, reason, activated, recoveries, recovery_cycles, leaked != '{}' "
-            "FROM trial WHERE extension = ? AND number < ? ORDER BY number, nooks",
+            "SELECT number, nooks, outcome, reason, activated, recoveries, recovery_cycles, "
+            "leaked != '{}', wrong != '[]', disk FROM trial WHERE extension = ? AND number < ? ORDER BY number, nooks",
             (extension, numbers),
         )
-        for number, nooks, outcome, reason, activated, recoveries, cycles, leaked in found:
+        for number, nooks, outcome, reason, activated, recoveries, cycles, leaked, wrong, disk in found:
             yield Outline(
-                number, bool(nooks), Outcome(outcome), reason, activated, recoveries, cycles, bool(leaked)
+                number,
+                bool(nooks),
+                Outcome(outcome),
+                reason,
+                activated,
+                recoveries,
+                cycles,
+                bool(leaked),
+                bool(wrong),
+                corrupt(json.loads(disk)),
             )
 
     def rows(self, extension: str, numbers: int | None = None) -> Iterator[Row]:

@@ -49,6 +49,10 @@ class Summary:
         Of all trials under Nooks.
     leaking : int
         Trials that are called recovered although something leaked: none, or the classifier is wrong.
+    with_loss : int
+        Recovered trials on whose way the workload was told of errors, or got data that are wrong.
+    corrupt_disks : int
+        Recovered trials that left files or directories lost or corrupt (section 5.2.3).
     """
 
     extension: str
@@ -62,6 +66,8 @@ class Summary:
     recoveries: int
     recovery_cycles: int
     leaking: int
+    with_loss: int
+    corrupt_disks: int
 
     @property
     def native_crashes(self) -> int:
@@ -124,6 +130,8 @@ class Summary:
             "recoveries": self.recoveries,
             "seconds_per_recovery": self.seconds_per_recovery,
             "recovered_with_leaks": self.leaking,
+            "recovered_with_loss": self.with_loss,
+            "recovered_with_corrupt_disk": self.corrupt_disks,
             "remaining_crashes": [
                 {"extension": crash.extension, "number": crash.number, "reason": crash.reason}
                 for crash in self.remaining
@@ -134,7 +142,7 @@ class Summary:
 def summarise(extension: str, outlines: Iterable[Outline]) -> Summary:
     """Count one extension's trials, which come in the order of their numbers."""
     native, nooks = Counter[Outcome](), Counter[Outcome]()
-    pairs = eliminated = new = activated = recoveries = cycles = leaking = 0
+    pairs = eliminated = new = activated = recoveries = cycles = leaking = with_loss = corrupt_disks = 0
     remaining = []
     before: Outline | None = None
     for outline in outlines:
@@ -153,7 +161,10 @@ def summarise(extension: str, outlines: Iterable[Outline]) -> Summary:
             eliminated += crashed
         recoveries += outline.recoveries
         cycles += outline.recovery_cycles
-        leaking += outline.leaked and outline.outcome is Outcome.RECOVERED
+        if outline.outcome is Outcome.RECOVERED:
+            leaking += outline.leaked
+            with_loss += outline.wrong
+            corrupt_disks += outline.corrupt_disk
     return Summary(
         extension,
         pairs,
@@ -166,6 +177,8 @@ def summarise(extension: str, outlines: Iterable[Outline]) -> Summary:
         recoveries,
         cycles,
         leaking,
+        with_loss,
+        corrupt_disks,
     )
 
 
@@ -183,6 +196,8 @@ def together(summaries: Sequence[Summary]) -> Summary:
         sum(summary.recoveries for summary in summaries),
         sum(summary.recovery_cycles for summary in summaries),
         sum(summary.leaking for summary in summaries),
+        sum(summary.with_loss for summary in summaries),
+        sum(summary.corrupt_disks for summary in summaries),
     )
 
 

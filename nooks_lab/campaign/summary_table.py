@@ -21,13 +21,26 @@ _SHORT = {
 
 
 def show(summaries: Sequence[Summary]) -> RenderableType:
-    """Return the figures of the paper's section 5.2, then all outcomes, then each crash that is left."""
-    parts: list[RenderableType] = [_figures(summaries), _outcomes(summaries)]
+    """Return the figures of the paper's section 5.2, all outcomes, what was lost, and each crash that is left."""
+    parts: list[RenderableType] = [_figures(summaries), _outcomes(summaries), *_recovered(summaries)]
     remaining = [crash for summary in summaries for crash in summary.remaining]
     if remaining:
         parts.append("Crashes under Nooks (--replay NUMBER shows one):")
         parts += [f"  {crash.extension} {crash.number}: {crash.reason}" for crash in remaining]
     return Group(*parts)
+
+
+def _recovered(summaries: Sequence[Summary]) -> list[str]:
+    """Say what recovery did not save, where there was one."""
+    said = []
+    for summary in summaries:
+        recovered = summary.nooks[Outcome.RECOVERED]
+        if recovered:
+            disks = f", {summary.corrupt_disks:,} left a corrupt disk" if summary.corrupt_disks else ""
+            said.append(
+                f"{summary.extension}: of {recovered:,} recovered, {summary.with_loss:,} lost something{disks}"
+            )
+    return said
 
 
 def _table(*columns: str) -> Table:

@@ -17,6 +17,9 @@ from nooks_lab.workloads.written_files import WrittenFiles
 
 _CHATTER = ("fsck.fat ", "Leaving filesystem unchanged.", "Checking ", "Auto-", "Logical sector")
 
+COMPLAINT = "fsck.fat: "
+"""How a sentence begins that tells of the volume's structure, not of a file."""
+
 
 @dataclass(frozen=True)
 class VolumeJudgement:
@@ -47,7 +50,7 @@ class VolumeJudgement:
     def sentences(self) -> tuple[str, ...]:
         """Return all of it, a sentence each."""
         return (
-            *(f"fsck.fat: {line}" for line in self.complaints),
+            *(f"{COMPLAINT}{line}" for line in self.complaints),
             *(f"{path} is lost" for path in self.lost),
             *(f"{path} is not what was written" for path in self.wrong),
         )

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from nooks_lab.campaign.export import write_csv, write_parquet, write_summary
 from nooks_lab.campaign.figures import crashes_figure, failures_figure, write_figures
+from nooks_lab.campaign.files import corrupt
 from nooks_lab.campaign.outcome import Outcome
 from nooks_lab.campaign.plan import missing
 from nooks_lab.campaign.prefix import Prefix
@@ -20,6 +21,7 @@ from nooks_lab.campaign.settings import Settings
 from nooks_lab.campaign.store import Outline, row_of
 from nooks_lab.campaign.summary import campaign_json, summarise, together
 from nooks_lab.campaign.summary_table import show
+from nooks_lab.faults.volume_judge import VolumeJudgement
 
 CRASH, FINE, RECOVERED = Outcome.CRASH, Outcome.NO_EFFECT, Outcome.RECOVERED
 SETTINGS = Settings(seed=1, faults=2)
@@ -66,6 +68,28 @@ def test_a_recovered_trial_with_leaks_is_found():
     assert summarise("sb", outlines((CRASH, RECOVERED), (FINE, FINE), leaked=True)).leaking == 1
 
 
+def test_only_recovered_trials_count_as_recovered_with_a_loss():
+    lost = [
+        Outline(0, False, CRASH, "", 1, 0, 0, False),
+        Outline(0, True, RECOVERED, "", 1, 1, 9, False, True, True),
+        Outline(1, False, FINE, "", 1, 0, 0, False),
+        Outline(1, True, Outcome.FAILURE, "", 1, 0, 0, False, True, True),
+        Outline(2, False, CRASH, "", 1, 0, 0, False),
+        Outline(2, True, RECOVERED, "", 1, 1, 9, False),
+    ]
+    made = summarise("vfat", lost)
+    assert (made.with_loss, made.corrupt_disks) == (1, 1)
+    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(show([made]))
+    assert "vfat: of 2 recovered, 1 lost something, 1 left a corrupt disk" in console.export_text()
+
+
+def test_a_complaint_about_the_structure_of_a_volume_is_no_lost_file():
+    judged = VolumeJudgement(("Reclaimed 3 unused clusters",), ("/a.c",), (), 9)
+    assert corrupt(judged.sentences())
+    assert not corrupt(VolumeJudgement(judged.complaints, (), (), 9).sentences())
+
+
 def test_without_native_crashes_nothing_is_claimed():
     made = summarise("sb", outlines((FINE, FINE)))
     assert made.eliminated is None
@@ -104,6 +128,8 @@ def summaries(rows):
                     row.recoveries,
                     row.recovery_cycles,
                     bool(row.leaked),
+                    bool(row.wrong),
+                    corrupt(row.disk),
                 )
                 for row in some
             ],
