@@ -6,84 +6,103 @@ and the loader links the symbol to it.  Copy and variable are synchronised befor
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from nooks_lab.nooks.isolation.domain import BadParameter, Domain
 
 if TYPE_CHECKING:
     from nooks_lab.nooks.manager import Nooks
 
-Synchronise = Callable[["Nooks", Domain, int, int], None]
-"""Takes manager, domain, and the addresses of the kernel's variable and of the shadow."""
-
 _SOFTIRQS = 0xF
 _LONGEST_LIST = 4096
 
 
-@dataclass(frozen=True)
-class ShadowType:
+class ShadowType(Protocol):
     """A kernel variable that extensions write through inlines.
 
     Attributes
     ----------
-    struct : str
-        The C struct of the variable.
-    to_shadow, to_kernel : callable
-        What happens before the extension runs, and after.
+    size : int
+        Bytes of the variable.
     """
 
-    struct: str
-    to_shadow: Synchronise
-    to_kernel: Synchronise
+    size: int
+
+    def show(self, kernel: int, shadow: int) -> None:
+        """Before the extension runs; gets the addresses of the kernel's variable and of the shadow."""
+
+    def take(self, domain: Domain, kernel: int, shadow: int) -> None:
+        """After it has run.
+
+        Raises
+        ------
+        BadParameter
+            When it has put something there that the kernel cannot take.
+        """
 
 
-def _show_softnet(nooks: "Nooks", domain: Domain, kernel: int, shadow: int) -> None:
-    """The extension sees an empty queue: it only ever pushes."""
-    nooks.kernel.memory.write(shadow, bytes(nooks.kernel.types.size("softnet_data")))
+class Softnet:
+    """``softnet_data``: where ``dev_kfree_skb_irq`` pushes packets that are to be freed later."""
+
+    def __init__(self, nooks: "Nooks") -> None:
+        types = nooks.kernel.types
+        self._nooks, self._memory = nooks, nooks.kernel.memory
+        self.size = types.size("softnet_data")
+        self._empty = bytes(self.size)
+        self._queue = types.offset("softnet_data", "completion_queue")
+
+    def show(self, kernel: int, shadow: int) -> None:
+        """The extension sees an empty queue: it only ever pushes."""
+        self._memory.write(shadow, self._empty)
+
+    def take(self, domain: Domain, kernel: int, shadow: int) -> None:
+        """Packets that the extension has pushed go to the kernel's queue, as their kernel versions."""
+        first = self._memory.u32(shadow + self._queue)
+        if first:
+            self._take_packets(domain, shadow, first)
+
+    def _take_packets(self, domain: Domain, shadow: int, first: int) -> None:
+        nooks, at, pushed = self._nooks, first, []
+        while at:
+            packet = nooks.tracker.check(domain, "sk_buff", at, "dev_kfree_skb_irq")
+            pushed.append(packet)
+            at = nooks.kernel.skbs.view(at).next
+            if len(pushed) > _LONGEST_LIST:
+                raise BadParameter("dev_kfree_skb_irq: the completion queue runs in a circle")
+        self._memory.set_u32(shadow + self._queue, 0)
+        for packet in reversed(pushed):
+            if nooks.tracker.find(domain, "sk_buff", packet.extension) != packet:
+                raise BadParameter(f"dev_kfree_skb_irq: packet {packet.extension:08x} was pushed twice")
+            nooks.tracker.remove(packet)
+            nooks.take_packet_back(domain, packet)
+            version = nooks.kernel.skbs.view(packet.kernel)
+            version.users.counter -= 1
+            if not version.users.counter:
+                nooks.kernel.net.complete(packet.kernel)
 
 
-def _take_softnet(nooks: "Nooks", domain: Domain, kernel: int, shadow: int) -> None:
-    """Packets that the extension has pushed go to the kernel's queue, as their kernel versions."""
-    queue = nooks.kernel.types.view("softnet_data", shadow)
-    at, pushed = queue.completion_queue, []
-    while at:
-        packet = nooks.tracker.check(domain, "sk_buff", at, "dev_kfree_skb_irq")
-        pushed.append(packet)
-        at = nooks.kernel.skbs.view(at).next
-        if len(pushed) > _LONGEST_LIST:
-            raise BadParameter("dev_kfree_skb_irq: the completion queue runs in a circle")
-    queue.completion_queue = 0
-    for packet in reversed(pushed):
-        if nooks.tracker.find(domain, "sk_buff", packet.extension) != packet:
-            raise BadParameter(f"dev_kfree_skb_irq: packet {packet.extension:08x} was pushed twice")
-        nooks.tracker.remove(packet)
-        nooks.take_packet_back(domain, packet)
-        version = nooks.kernel.skbs.view(packet.kernel)
-        version.users.counter -= 1
-        if not version.users.counter:
-            nooks.kernel.net.complete(packet.kernel)
+class IrqStat:
+    """``irq_stat``: what runs, and which softirqs wait."""
+
+    def __init__(self, nooks: "Nooks") -> None:
+        types = nooks.kernel.types
+        self._memory = nooks.kernel.memory
+        self.size = types.size("irq_cpustat")
+        self._pending = types.offset("irq_cpustat", "softirq_pending")
+
+    def show(self, kernel: int, shadow: int) -> None:
+        """The extension sees what runs and what waits."""
+        self._memory.write(shadow, self._memory.read(kernel, self.size))
+
+    def take(self, domain: Domain, kernel: int, shadow: int) -> None:
+        """Softirqs that the extension has raised wait in the kernel too; nothing else is its to change."""
+        pending = self._memory.u32(kernel + self._pending)
+        raised = self._memory.u32(shadow + self._pending) & _SOFTIRQS & ~pending
+        if raised:
+            self._memory.set_u32(kernel + self._pending, pending | raised)
 
 
-def _show_irq_stat(nooks: "Nooks", domain: Domain, kernel: int, shadow: int) -> None:
-    """The extension sees what runs and what waits."""
-    nooks.kernel.memory.write(
-        shadow, nooks.kernel.memory.read(kernel, nooks.kernel.types.size("irq_cpustat"))
-    )
-
-
-def _take_irq_stat(nooks: "Nooks", domain: Domain, kernel: int, shadow: int) -> None:
-    """Softirqs that the extension has raised wait in the kernel too; nothing else is its to change."""
-    own, stat = (nooks.kernel.types.view("irq_cpustat", at) for at in (shadow, kernel))
-    pending = stat.softirq_pending
-    raised = own.softirq_pending & _SOFTIRQS & ~pending
-    if raised:
-        stat.softirq_pending = pending | raised
-
-
-SHADOWS = {
-    "softnet_data": ShadowType("softnet_data", _show_softnet, _take_softnet),
-    "irq_stat": ShadowType("irq_cpustat", _show_irq_stat, _take_irq_stat),
-}
+SHADOWS: dict[str, Callable[["Nooks"], ShadowType]] = {"softnet_data": Softnet, "irq_stat": IrqStat}
 """By the symbol that extensions import."""
 
 
@@ -106,7 +125,7 @@ class Shadows:
     """
 
     def __init__(self, nooks: "Nooks") -> None:
-        self._nooks = nooks
+        self._types = {symbol: make(nooks) for symbol, make in SHADOWS.items()}
         self._of: dict[int, dict[str, Shadow]] = {}
         self.synchronised = 0
 
@@ -118,12 +137,12 @@ class Shadows:
         MemoryError
             When there is no memory for it.
         """
-        kind = SHADOWS.get(symbol)
+        kind = self._types.get(symbol)
         if kind is None:
             return None
         shadows = self._of.setdefault(domain.number, {})
         if symbol not in shadows:
-            address = domain.heap.zalloc(self._nooks.kernel.types.size(kind.struct))
+            address = domain.heap.zalloc(kind.size)
             if not address:
                 raise MemoryError(f"no memory for a shadow copy of {symbol}")
             shadows[symbol] = Shadow(kind, variable, address)
@@ -132,7 +151,7 @@ class Shadows:
     def to_extension(self, domain: Domain) -> None:
         """Before the extension runs."""
         for shadow in self._of.get(domain.number, {}).values():
-            shadow.type.to_shadow(self._nooks, domain, shadow.kernel, shadow.address)
+            shadow.type.show(shadow.kernel, shadow.address)
             self.synchronised += 1
 
     def to_kernel(self, domain: Domain) -> None:
@@ -144,7 +163,7 @@ class Shadows:
             When it has put something into a shadow that the kernel cannot take.
         """
         for shadow in self._of.get(domain.number, {}).values():
-            shadow.type.to_kernel(self._nooks, domain, shadow.kernel, shadow.address)
+            shadow.type.take(domain, shadow.kernel, shadow.address)
             self.synchronised += 1
 
     def forget(self, domain: Domain) -> None:
