@@ -173,7 +173,7 @@ class Interposition:
         if count < self._nooks.batch:
             return False
         return count == QUEUE_SIZE or self._nooks.batch <= sum(
-            call.function < self._first_own for call in queue.waiting()
+            number < self._first_own for number, *_ in queue.waiting()
         )
 
     def defer_kernel_call(self, domain: Domain, name: str, *arguments: int) -> None:
@@ -205,13 +205,11 @@ class Interposition:
         self._run(domain, self._nooks.queues(domain).extension_calls)
 
     def _run(self, domain: Domain, queue: CallQueue) -> None:
-        for call in queue.take():
-            if not self.is_delayed_function(call.function):
-                raise BadParameter(
-                    f"the {queue.name} queue names function {call.function}, which there is not"
-                )
-            function, count, _ = self._delayed[call.function]
-            function(domain, *call.arguments[:count])
+        for number, *arguments in queue.take():
+            if not self.is_delayed_function(number):
+                raise BadParameter(f"the {queue.name} queue names function {number}, which there is not")
+            function, count, _ = self._delayed[number]
+            function(domain, *arguments[:count])
 
     def _keep_order(self, domain: Domain, arguments: tuple[Any, ...]) -> None:
         """A call that names an object which a waiting call gives away comes after that call."""
@@ -219,10 +217,10 @@ class Interposition:
         if queue.is_empty():
             return
         named = {arg & 0xFFFFFFFF for arg in arguments if isinstance(arg, int)}
-        for call in queue.waiting():
-            if self.is_delayed_function(call.function):
-                for index in self._delayed[call.function][2]:
-                    if call.arguments[index] in named:
+        for number, *waiting in queue.waiting():
+            if self.is_delayed_function(number):
+                for index in self._delayed[number][2]:
+                    if waiting[index] in named:
                         self.run_kernel_calls(domain)
                         return
 

@@ -150,7 +150,7 @@ class Nooks:
 
     def lines(self, domain: Domain) -> list[int]:
         """Return the interrupt lines that a domain has handlers on."""
-        return [each.detail[0] for each in self.tracker.objects(domain) if each.type == "irqaction"]
+        return [each.detail[0] for each in self.tracker.objects(domain, ["irqaction"])]
 
     def queues(self, domain: Domain) -> DeferredCalls:
         """Return a domain's two queues of deferred calls."""

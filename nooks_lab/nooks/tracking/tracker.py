@@ -178,13 +178,19 @@ class ObjectTracker:
         CorruptRecord
             When a record has no known type, or the chain has no end.
         """
+        for at, words in self._records(head, link):
+            yield _object(at, words)
+
+    def _records(self, head: int, link: int) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """Yield address and words of each record of a chain: the objects of most are never asked for."""
+        following = link // 4
         at = self._memory.u32(head)
         for _ in range(LONGEST_CHAIN):
             if not at:
                 return
-            following, version, tracked = self.read(at)
-            yield tracked
-            at = version if link == NEXT_VERSION else following
+            words = self._words(at)
+            yield at, words
+            at = words[following]
         raise CorruptRecord(f"the chain at {head:08x} has no end")
 
     def table(self, domain: Domain) -> int:
@@ -264,25 +270,18 @@ class ObjectTracker:
     ) -> TrackedObject | None:
         """Return the first object of a type in a chain, one of whose versions lies at an address, or None.
 
-        As over :meth:`chain`, but only the record that is found is made an object.
-
         Parameters
         ----------
         version : int
             ``_KERNEL`` or ``_EXTENSION``.
         """
-        clock, following = self._clock, link // 4
+        clock, number = self._clock, wanted.number
         clock.now += LOOKUP_CYCLES
-        at = self._memory.u32(head)
-        for _ in range(LONGEST_CHAIN):
-            if not at:
-                return None
-            words = self._words(at)
+        for at, words in self._records(head, link):
             clock.now += RECORD_CYCLES
-            if words[version] == address and words[_NUMBER] == wanted.number:
+            if words[version] == address and words[_NUMBER] == number:
                 return _object(at, words)
-            at = words[following]
-        raise CorruptRecord(f"the chain at {head:08x} has no end")
+        return None
 
     def check(self, domain: Domain, kind: str, extension: int, function: str) -> TrackedObject:
         """Parameter check: the pointer must be an object of this type that the extension holds.
@@ -312,12 +311,14 @@ class ObjectTracker:
         self._unlink(self._versions + 4 * bucket(number, tracked.kernel), tracked.address, NEXT_VERSION)
         self.kernel.slab.free(tracked.address)
 
-    def objects(self, domain: Domain) -> list[TrackedObject]:
-        """Return all long-lived objects of a domain, oldest first."""
-        table = self.table(domain)
-        found: list[TrackedObject] = []
+    def objects(self, domain: Domain, kinds: Iterable[str] = TYPES) -> list[TrackedObject]:
+        """Return the long-lived objects of a domain, all or those of some types, oldest first."""
+        table, numbers = self.table(domain), {TYPES[kind].number for kind in kinds}
+        found = []
         for head in range(table, table + 4 * BUCKETS, 4):
-            found.extend(self.chain(head))
+            for at, words in self._records(head, NEXT):
+                if words[_NUMBER] in numbers:
+                    found.append(_object(at, words))
         found.sort(key=attrgetter("serial"))
         return found
 
@@ -325,9 +326,8 @@ class ObjectTracker:
         self, domain: Domain, kinds: Iterable[str], release: Callable[[Domain, TrackedObject], None]
     ) -> int:
         """Release every object of these kinds, newest first; returns how many."""
-        wanted = set(kinds)
-        doomed = [tracked for tracked in reversed(self.objects(domain)) if tracked.type in wanted]
-        for tracked in doomed:
+        doomed = self.objects(domain, kinds)
+        for tracked in reversed(doomed):
             # Releasing one object may end another.
             if self.find(domain, tracked.type, tracked.extension) == tracked:
                 self.remove(tracked)

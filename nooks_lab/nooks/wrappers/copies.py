@@ -102,10 +102,12 @@ class StructCopy:
     def to_kernel(self, kernel: int, extension: int) -> bytes:
         """Bring the extension's changes back, as far as they are its to make; returns the extension's version."""
         self._clock.advance(COPY_START_CYCLES + self.bytes_to_kernel // BYTES_A_CYCLE)
-        data = self._memory.read(extension, self.size)
+        own = self._memory.read(extension, self.size)
+        version = bytearray(self._memory.read(kernel, self.size))
         for start, end in self._back:
-            self._memory.write(kernel + start, data[start:end])
-        return data
+            version[start:end] = own[start:end]
+        self._memory.write(kernel, bytes(version))
+        return own
 
 
 class OperationsCopy(StructCopy):

@@ -402,7 +402,7 @@ class FsVersions:
         tracker, borrowed = self._nooks.tracker, self.find(domain, "dentry", dentry)
         if borrowed is None or not borrowed.detail[1]:
             return
-        files = (each for each in tracker.objects(domain) if each.type == "file")
+        files = tracker.objects(domain, ["file"])
         if any(self.view("file", each.kernel).f_dentry == dentry for each in files):
             return
         for kind, kernel in (("inode", self.view("dentry", dentry).d_inode), ("dentry", dentry)):
@@ -421,7 +421,9 @@ class FsVersions:
         kernel, bad = self._kernel, self._kernel.variable("bad_file_ops")
         self._defaults.pop(domain.number, None)
         tables = set()
-        for tracked in self._nooks.tracker.objects(domain):
+        for tracked in self._nooks.tracker.objects(
+            domain, ["super_block", "inode", "dentry", "file_operations"]
+        ):
             if tracked.type in ("inode", "dentry") and tracked.detail[1]:
                 continue
             if tracked.type == "super_block":
@@ -431,7 +433,7 @@ class FsVersions:
                 self.view("inode", tracked.kernel).i_data.a_ops = 0
             elif tracked.type == "dentry":
                 self.view("dentry", tracked.kernel).d_op = 0
-            elif tracked.type == "file_operations":
+            else:
                 tables.add(tracked.kernel)
         for file in kernel.fs.table.everything() if tables else ():
             if file.f_op in tables:

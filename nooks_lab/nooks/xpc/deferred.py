@@ -8,7 +8,6 @@ like any parameter.  The kernel-domain queue holds delayed calls into the extens
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from nooks_lab.kernel.structs import Types
 from nooks_lab.machine.linear import LinearMemory
@@ -26,11 +25,8 @@ _CALL = struct.Struct(f"<{1 + ARGUMENTS}I")
 _NO_ARGUMENTS = (0,) * ARGUMENTS
 
 
-class DeferredCall(NamedTuple):
-    """A delayed call: the number of its function, and the arguments."""
-
-    function: int
-    arguments: tuple[int, ...]
+DeferredCall = tuple[int, ...]
+"""A delayed call as it lies in a queue: the number of its function, then its arguments and zeros."""
 
 
 @dataclass
@@ -109,8 +105,9 @@ class CallQueue:
         count = self._memory.u32(self.address)
         if count > QUEUE_SIZE:
             raise BadParameter(f"the {self.name} queue holds {count} calls where {QUEUE_SIZE} have room")
-        data = self._memory.read(self._calls, _CALL.size * count) if count else b""
-        return [DeferredCall(words[0], words[1:]) for words in _CALL.iter_unpack(data)]
+        if not count:
+            return []
+        return list(_CALL.iter_unpack(self._memory.read(self._calls, _CALL.size * count)))
 
     def waits(self, function: int, arguments: Sequence[int]) -> bool:
         """Tell whether the same call waits already.
@@ -120,8 +117,7 @@ class CallQueue:
         BadParameter
             When the queue is damaged.
         """
-        same = DeferredCall(function, (*arguments, *_NO_ARGUMENTS[len(arguments) :]))
-        return same in self.waiting()
+        return (function, *arguments, *_NO_ARGUMENTS[len(arguments) :]) in self.waiting()
 
     def is_empty(self) -> bool:
         """Tell whether no call waits."""

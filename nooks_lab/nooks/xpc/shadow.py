@@ -4,9 +4,8 @@ Where a call for each access would cost too much, the extension gets a copy of t
 and the loader links the symbol to it.  Copy and variable are synchronised before and after XPCs.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 from nooks_lab.nooks.isolation.domain import BadParameter, Domain
 
@@ -17,59 +16,74 @@ _SOFTIRQS = 0xF
 _LONGEST_LIST = 4096
 
 
-class ShadowType(Protocol):
-    """A kernel variable that extensions write through inlines.
+class Shadow(ABC):
+    """One domain's copy of a kernel variable that extensions write through inlines.
+
+    Parameters
+    ----------
+    kernel : int
+        Address of the kernel's variable.
+    address : int
+        Of the copy.
 
     Attributes
     ----------
-    size : int
-        Bytes of the variable.
+    struct : str
+        The C struct of the variable.
     """
 
-    size: int
+    struct: str
 
-    def show(self, kernel: int, shadow: int) -> None:
-        """Before the extension runs; gets the addresses of the kernel's variable and of the shadow."""
+    def __init__(self, nooks: "Nooks", domain: Domain, kernel: int, address: int) -> None:
+        self._nooks, self._domain, self._memory = nooks, domain, nooks.kernel.memory
+        self.kernel, self.address = kernel, address
+        self._size = nooks.kernel.types.size(self.struct)
 
-    def take(self, domain: Domain, kernel: int, shadow: int) -> None:
-        """After it has run.
+    @abstractmethod
+    def show(self) -> None:
+        """Bring the copy up to date before the extension runs."""
+
+    @abstractmethod
+    def take(self) -> None:
+        """Bring to the kernel what the extension has written.
 
         Raises
         ------
         BadParameter
-            When it has put something there that the kernel cannot take.
+            When the kernel cannot take it.
         """
 
 
-class Softnet:
-    """``softnet_data``: where ``dev_kfree_skb_irq`` pushes packets that are to be freed later."""
+class Softnet(Shadow):
+    """Where ``dev_kfree_skb_irq`` pushes packets that are to be freed later."""
 
-    def __init__(self, nooks: "Nooks") -> None:
-        types = nooks.kernel.types
-        self._nooks, self._memory = nooks, nooks.kernel.memory
-        self.size = types.size("softnet_data")
-        self._empty = bytes(self.size)
-        self._queue = types.offset("softnet_data", "completion_queue")
+    struct = "softnet_data"
 
-    def show(self, kernel: int, shadow: int) -> None:
+    def __init__(self, nooks: "Nooks", domain: Domain, kernel: int, address: int) -> None:
+        super().__init__(nooks, domain, kernel, address)
+        self._queue = address + nooks.kernel.types.offset(self.struct, "completion_queue")
+        self._empty = bytes(self._size)
+
+    def show(self) -> None:
         """The extension sees an empty queue: it only ever pushes."""
-        self._memory.write(shadow, self._empty)
+        self._memory.write(self.address, self._empty)
 
-    def take(self, domain: Domain, kernel: int, shadow: int) -> None:
+    def take(self) -> None:
         """Packets that the extension has pushed go to the kernel's queue, as their kernel versions."""
-        first = self._memory.u32(shadow + self._queue)
+        first = self._memory.u32(self._queue)
         if first:
-            self._take_packets(domain, shadow, first)
+            self._take_packets(first)
 
-    def _take_packets(self, domain: Domain, shadow: int, first: int) -> None:
-        nooks, at, pushed = self._nooks, first, []
+    def _take_packets(self, first: int) -> None:
+        nooks, domain = self._nooks, self._domain
+        at, pushed = first, []
         while at:
             packet = nooks.tracker.check(domain, "sk_buff", at, "dev_kfree_skb_irq")
             pushed.append(packet)
             at = nooks.kernel.skbs.view(at).next
             if len(pushed) > _LONGEST_LIST:
                 raise BadParameter("dev_kfree_skb_irq: the completion queue runs in a circle")
-        self._memory.set_u32(shadow + self._queue, 0)
+        self._memory.set_u32(self._queue, 0)
         for packet in reversed(pushed):
             if nooks.tracker.find(domain, "sk_buff", packet.extension) != packet:
                 raise BadParameter(f"dev_kfree_skb_irq: packet {packet.extension:08x} was pushed twice")
@@ -81,38 +95,30 @@ class Softnet:
                 nooks.kernel.net.complete(packet.kernel)
 
 
-class IrqStat:
-    """``irq_stat``: what runs, and which softirqs wait."""
+class IrqStat(Shadow):
+    """What runs, and which softirqs wait."""
 
-    def __init__(self, nooks: "Nooks") -> None:
-        types = nooks.kernel.types
-        self._memory = nooks.kernel.memory
-        self.size = types.size("irq_cpustat")
-        self._pending = types.offset("irq_cpustat", "softirq_pending")
+    struct = "irq_cpustat"
 
-    def show(self, kernel: int, shadow: int) -> None:
+    def __init__(self, nooks: "Nooks", domain: Domain, kernel: int, address: int) -> None:
+        super().__init__(nooks, domain, kernel, address)
+        offset = nooks.kernel.types.offset(self.struct, "softirq_pending")
+        self._pending, self._own_pending = kernel + offset, address + offset
+
+    def show(self) -> None:
         """The extension sees what runs and what waits."""
-        self._memory.write(shadow, self._memory.read(kernel, self.size))
+        self._memory.write(self.address, self._memory.read(self.kernel, self._size))
 
-    def take(self, domain: Domain, kernel: int, shadow: int) -> None:
+    def take(self) -> None:
         """Softirqs that the extension has raised wait in the kernel too; nothing else is its to change."""
-        pending = self._memory.u32(kernel + self._pending)
-        raised = self._memory.u32(shadow + self._pending) & _SOFTIRQS & ~pending
+        pending = self._memory.u32(self._pending)
+        raised = self._memory.u32(self._own_pending) & _SOFTIRQS & ~pending
         if raised:
-            self._memory.set_u32(kernel + self._pending, pending | raised)
+            self._memory.set_u32(self._pending, pending | raised)
 
 
-SHADOWS: dict[str, Callable[["Nooks"], ShadowType]] = {"softnet_data": Softnet, "irq_stat": IrqStat}
+SHADOWS: dict[str, type[Shadow]] = {"softnet_data": Softnet, "irq_stat": IrqStat}
 """By the symbol that extensions import."""
-
-
-@dataclass(frozen=True)
-class Shadow:
-    """One domain's shadow of one variable."""
-
-    type: ShadowType
-    kernel: int
-    address: int
 
 
 class Shadows:
@@ -125,7 +131,7 @@ class Shadows:
     """
 
     def __init__(self, nooks: "Nooks") -> None:
-        self._types = {symbol: make(nooks) for symbol, make in SHADOWS.items()}
+        self._nooks = nooks
         self._of: dict[int, dict[str, Shadow]] = {}
         self.synchronised = 0
 
@@ -137,22 +143,24 @@ class Shadows:
         MemoryError
             When there is no memory for it.
         """
-        kind = self._types.get(symbol)
+        kind = SHADOWS.get(symbol)
         if kind is None:
             return None
         shadows = self._of.setdefault(domain.number, {})
         if symbol not in shadows:
-            address = domain.heap.zalloc(kind.size)
+            address = domain.heap.zalloc(self._nooks.kernel.types.size(kind.struct))
             if not address:
                 raise MemoryError(f"no memory for a shadow copy of {symbol}")
-            shadows[symbol] = Shadow(kind, variable, address)
+            shadows[symbol] = kind(self._nooks, domain, variable, address)
         return shadows[symbol].address
 
     def to_extension(self, domain: Domain) -> None:
         """Before the extension runs."""
-        for shadow in self._of.get(domain.number, {}).values():
-            shadow.type.show(shadow.kernel, shadow.address)
-            self.synchronised += 1
+        shadows = self._of.get(domain.number)
+        if shadows:
+            for shadow in shadows.values():
+                shadow.show()
+            self.synchronised += len(shadows)
 
     def to_kernel(self, domain: Domain) -> None:
         """After the extension has run.
@@ -162,9 +170,11 @@ class Shadows:
         BadParameter
             When it has put something into a shadow that the kernel cannot take.
         """
-        for shadow in self._of.get(domain.number, {}).values():
-            shadow.type.take(domain, shadow.kernel, shadow.address)
-            self.synchronised += 1
+        shadows = self._of.get(domain.number)
+        if shadows:
+            for shadow in shadows.values():
+                shadow.take()
+            self.synchronised += len(shadows)
 
     def forget(self, domain: Domain) -> None:
         """A domain has ended; its heap took the shadows with it."""
