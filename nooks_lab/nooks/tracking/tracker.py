@@ -24,6 +24,7 @@ NEXT, NEXT_VERSION = 0, 4
 """Offsets of a record's two links: to the next in its table's chain, and in that of kernel versions."""
 
 BUCKETS = 64
+_TABLE = struct.Struct(f"<{BUCKETS}I")
 
 LOOKUP_CYCLES = 25
 """Hashing an address and loading the head of its chain: a dozen instructions and a second-level cache access."""
@@ -65,16 +66,20 @@ class TrackedObject(NamedTuple):
         return TYPES[self.type].lifetime.value
 
 
+class CorruptRecord(KernelBug):
+    """A record of the tracker is not what the tracker has written: to the guest, a BUG() in the isolation manager."""
+
+
+def _unknown_type(address: int, words: tuple[int, ...]) -> CorruptRecord:
+    return CorruptRecord(f"record {address:08x} has the unknown type {words[_NUMBER]}")
+
+
 def _object(address: int, words: tuple[int, ...]) -> TrackedObject:
     """Return the object that a record of these words at an address stands for; its type is a known one."""
     _, _, domain, serial, number, kernel, extension, first, second, third = words
     return TrackedObject(
         address, domain, serial, BY_NUMBER[number].name, kernel, extension, (first, second, third)
     )
-
-
-class CorruptRecord(KernelBug):
-    """A record of the tracker is not what the tracker has written: to the guest, a BUG() in the isolation manager."""
 
 
 class NoRecord(BadParameter):
@@ -154,14 +159,10 @@ class ObjectTracker:
         CorruptRecord
             When its type is none.
         """
-        words = self._words(address)
-        return words[0], words[1], _object(address, words)
-
-    def _words(self, address: int) -> tuple[int, ...]:
         words = _RECORD.unpack(self._memory.read(address, _RECORD.size))
         if words[_NUMBER] not in BY_NUMBER:
-            raise CorruptRecord(f"record {address:08x} has the unknown type {words[_NUMBER]}")
-        return words
+            raise _unknown_type(address, words)
+        return words[0], words[1], _object(address, words)
 
     def chain(self, head: int, link: int = NEXT) -> Iterator[TrackedObject]:
         """Yield the objects of a chain; the one just yielded may be removed.
@@ -183,12 +184,14 @@ class ObjectTracker:
 
     def _records(self, head: int, link: int) -> Iterator[tuple[int, tuple[int, ...]]]:
         """Yield address and words of each record of a chain: the objects of most are never asked for."""
-        following = link // 4
+        read, following = self._memory.read, link // 4
         at = self._memory.u32(head)
         for _ in range(LONGEST_CHAIN):
             if not at:
                 return
-            words = self._words(at)
+            words = _RECORD.unpack(read(at, _RECORD.size))
+            if words[_NUMBER] not in BY_NUMBER:
+                raise _unknown_type(at, words)
             yield at, words
             at = words[following]
         raise CorruptRecord(f"the chain at {head:08x} has no end")
@@ -315,10 +318,11 @@ class ObjectTracker:
         """Return the long-lived objects of a domain, all or those of some types, oldest first."""
         table, numbers = self.table(domain), {TYPES[kind].number for kind in kinds}
         found = []
-        for head in range(table, table + 4 * BUCKETS, 4):
-            for at, words in self._records(head, NEXT):
-                if words[_NUMBER] in numbers:
-                    found.append(_object(at, words))
+        for index, first in enumerate(_TABLE.unpack(self._memory.read(table, _TABLE.size))):
+            if first:
+                for at, words in self._records(table + 4 * index, NEXT):
+                    if words[_NUMBER] in numbers:
+                        found.append(_object(at, words))
         found.sort(key=attrgetter("serial"))
         return found
 

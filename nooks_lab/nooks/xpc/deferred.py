@@ -131,9 +131,9 @@ class CallQueue:
         BadParameter
             When the queue is damaged.
         """
-        if self.is_empty():
-            return []
         waiting = self.waiting()
+        if not waiting:
+            return waiting
         self._memory.set_u32(self.address, 0)
         self.counters.batches += 1
         return waiting
