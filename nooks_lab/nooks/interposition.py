@@ -30,7 +30,7 @@ from nooks_lab.nooks.wrappers.declare import (
     check_declarations,
     parse,
 )
-from nooks_lab.nooks.xpc.deferred import QUEUE_CYCLES, QUEUE_SIZE, CallQueue, DeferredCall
+from nooks_lab.nooks.xpc.deferred import QUEUE_CYCLES, QUEUE_SIZE, CallQueue
 
 if TYPE_CHECKING:
     from nooks_lab.nooks.manager import Nooks
@@ -74,7 +74,7 @@ class Interposition:
 
     def __init__(self, nooks: "Nooks") -> None:
         check_declarations(nooks.kernel)
-        self._nooks, self._kernel = nooks, nooks.kernel
+        self._nooks, self._kernel, self._clock = nooks, nooks.kernel, nooks.kernel.machine.clock.block
         self._entry_points: dict[str, int] = {}
         self._idle_gates: dict[str, list[int]] = {}
         self._gate_objects: dict[int, int] = {}
@@ -90,32 +90,40 @@ class Interposition:
         nooks = self._nooks
         _, mark, prototype = self._kernel.functions[wrapper.name]
         run = self._checked_body(wrapper)
-        delayed = None
-        if wrapper.deferral:
-            delayed = self.add_delayed(wrapper.name, run, len(wrapper.parameters), _ended(wrapper))
 
         def enter(*arguments: Any) -> Any:
-            if delayed is not None and self._defer(delayed, arguments):
-                return wrapper.deferral.result if wrapper.deferral else None
             return nooks.xpc.nooks_kernel_call(lambda domain: run(domain, *arguments))
 
-        gate = self._kernel.execution.add_function
-        return gate(f"nooks_{wrapper.name}", enter, Signature(prototype), mark.cycles)
+        gate = enter
+        if wrapper.deferral:
+            number = self.add_delayed(wrapper.name, run, len(wrapper.parameters), _ended(wrapper))
+            result = wrapper.deferral.result
+
+            def enter_later(*arguments: Any) -> Any:
+                return result if self._defer(number, arguments) else enter(*arguments)
+
+            gate = enter_later
+        add_function = self._kernel.execution.add_function
+        return add_function(f"nooks_{wrapper.name}", gate, Signature(prototype), mark.cycles)
 
     def _checked_body(self, wrapper: KernelWrapper) -> Callable[..., Any]:
-        nooks, decisions, body, name = self._nooks, wrapper.decisions, wrapper.body, wrapper.name
+        nooks, clock, body, name = self._nooks, self._clock, wrapper.body, wrapper.name
+        parameters, decisions = wrapper.parameters, tuple(wrapper.decisions.items())
+        cycles = CHECK_CYCLES * len(decisions)
         result = parse(wrapper.prototype).result
         error = None if result == "void" else 0 if "*" in result else -EINVAL
 
         def run(domain: Domain, *arguments: Any) -> Any:
             self._keep_order(domain, arguments)
-            named = dict(zip(wrapper.parameters, arguments, strict=False))
-            extra = arguments[len(wrapper.parameters) :]
             try:
-                self._kernel.machine.clock.advance(CHECK_CYCLES * len(decisions))
-                for parameter, decision in decisions.items():
+                if not decisions:
+                    return body(nooks, domain, *arguments)
+                clock.now += cycles
+                # Of a variadic function, the rest comes behind the parameters.
+                named, rest = dict(zip(parameters, arguments, strict=False)), arguments[len(parameters) :]
+                for parameter, decision in decisions:
                     named[parameter] = decision.check(nooks, domain, name, named[parameter], named)
-                return body(nooks, domain, *named.values(), *extra)
+                return body(nooks, domain, *named.values(), *rest)
             except BadParameter as refused:
                 if not nooks.tolerates(domain, refused):
                     raise
@@ -151,17 +159,21 @@ class Interposition:
         queue.counters.calls += 1
         if nooks.batch == 1:
             return False
-        self._kernel.machine.clock.advance(QUEUE_CYCLES)
-        if nooks.xpc.guarded(domain, lambda: self._fills(queue, queue.put(number, arguments))):
+        self._clock.now += QUEUE_CYCLES
+        if nooks.xpc.guarded(domain, self._put, queue, number, arguments):
             nooks.xpc.nooks_kernel_call(self.run_kernel_calls)
         return True
 
-    def _fills(self, queue: CallQueue, count: int) -> bool:
-        """Tell whether what waits makes a batch; the kernel's own calls among it only take room."""
+    def _put(self, queue: CallQueue, number: int, arguments: tuple[Any, ...]) -> bool:
+        """Put a call into a queue; tells whether what waits makes a batch.
+
+        The kernel's own calls among it only take room.
+        """
+        count = queue.put(number, arguments)
         if count < self._nooks.batch:
             return False
         return count == QUEUE_SIZE or self._nooks.batch <= sum(
-            call.function < self._first_own for call in queue.waiting()
+            number < self._first_own for number, *_ in queue.waiting()
         )
 
     def defer_kernel_call(self, domain: Domain, name: str, *arguments: int) -> None:
@@ -193,27 +205,24 @@ class Interposition:
         self._run(domain, self._nooks.queues(domain).extension_calls)
 
     def _run(self, domain: Domain, queue: CallQueue) -> None:
-        queue.run(lambda call: self._make_delayed_call(domain, call, queue))
-
-    def _make_delayed_call(self, domain: Domain, call: DeferredCall, queue: CallQueue) -> None:
-        if not self.is_delayed_function(call.function):
-            raise BadParameter(f"the {queue.name} queue names function {call.function}, which there is not")
-        function, count, _ = self._delayed[call.function]
-        function(domain, *call.arguments[:count])
+        for number, *arguments in queue.take():
+            if not self.is_delayed_function(number):
+                raise BadParameter(f"the {queue.name} queue names function {number}, which there is not")
+            function, count, _ = self._delayed[number]
+            function(domain, *arguments[:count])
 
     def _keep_order(self, domain: Domain, arguments: tuple[Any, ...]) -> None:
         """A call that names an object which a waiting call gives away comes after that call."""
         queue = self._nooks.queues(domain).kernel_calls
-        if not self._kernel.memory.u32(queue.address):
+        if queue.is_empty():
             return
-        given_away = {
-            call.arguments[index]
-            for call in queue.waiting()
-            if self.is_delayed_function(call.function)
-            for index in self._delayed[call.function][2]
-        }
-        if not given_away.isdisjoint(arg & 0xFFFFFFFF for arg in arguments if isinstance(arg, int)):
-            self.run_kernel_calls(domain)
+        named = {arg & 0xFFFFFFFF for arg in arguments if isinstance(arg, int)}
+        for number, *waiting in queue.waiting():
+            if self.is_delayed_function(number):
+                for index in self._delayed[number][2]:
+                    if waiting[index] in named:
+                        self.run_kernel_calls(domain)
+                        return
 
     # Extension wrappers: body, then XPC
 
@@ -224,13 +233,10 @@ class Interposition:
         assert pointer.target.function is not None
         return Signature(pointer.target.function)
 
-    def _run_body(self, signature: Signature, body: Callable[[], int]) -> int:
-        """Run an extension wrapper's body; an extension that cannot be given an object for want of memory fails."""
-        try:
-            return body()
-        except NoRecord as short:
-            self._nooks.fail(short.domain, str(short))
-            return -EIO if signature.signed_result else 0
+    def _no_record(self, signature: Signature, short: NoRecord) -> int:
+        """An extension that cannot be given an object for want of memory fails; returns what its caller gets."""
+        self._nooks.fail(short.domain, str(short))
+        return -EIO if signature.signed_result else 0
 
     def entry_point(self, kind: str) -> int:
         """Return the address of the extension wrapper of a function pointer (``struct.member``)."""
@@ -239,7 +245,10 @@ class Interposition:
             body, signature = EXTENSION_WRAPPERS[kind].body, self._signature(kind)
 
             def enter(*arguments: Any) -> int:
-                return self._run_body(signature, lambda: body(self._nooks, *arguments))
+                try:
+                    return body(self._nooks, *arguments)
+                except NoRecord as short:
+                    return self._no_record(signature, short)
 
             address = self._kernel.execution.add_function(f"nooks_{kind}", enter, signature)
             self._entry_points[kind] = address
@@ -254,9 +263,10 @@ class Interposition:
             body, signature = EXTENSION_WRAPPERS[kind].body, self._signature(kind)
 
             def enter(*arguments: Any) -> int:
-                return self._run_body(
-                    signature, lambda: body(self._nooks, self._gate_objects[address], *arguments)
-                )
+                try:
+                    return body(self._nooks, self._gate_objects[address], *arguments)
+                except NoRecord as short:
+                    return self._no_record(signature, short)
 
             address = self._kernel.execution.add_function(f"nooks_{kind}", enter, signature)
         self._gate_objects[address] = kernel_object

@@ -150,7 +150,7 @@ class Nooks:
 
     def lines(self, domain: Domain) -> list[int]:
         """Return the interrupt lines that a domain has handlers on."""
-        return [each.detail[0] for each in self.tracker.objects(domain) if each.type == "irqaction"]
+        return [each.detail[0] for each in self.tracker.objects(domain, ["irqaction"])]
 
     def queues(self, domain: Domain) -> DeferredCalls:
         """Return a domain's two queues of deferred calls."""
@@ -210,24 +210,23 @@ class Nooks:
 
         An interrupt may have come while the extension was changing its version: those changes come first.
         """
-
-        def body() -> None:
-            self.interposition.run_kernel_calls(domain)
-            self.net_device.to_extension(device.kernel, device.extension)
-            self.copy_back_later(domain, device)
-
         try:
-            self.xpc.guarded(domain, body)
+            self.xpc.guarded(domain, self._bring_up_to_date, domain, device)
         except ExtensionFault as fault:
             self.fail(domain, fault.trigger)
             return False
         return True
 
+    def _bring_up_to_date(self, domain: Domain, device: TrackedObject) -> None:
+        self.interposition.run_kernel_calls(domain)
+        self.net_device.to_extension(device.kernel, device.extension)
+        self.copy_back_later(domain, device)
+
     def _copy_back_device(self, domain: Domain, extension: int) -> None:
         device = self.tracker.find(domain, "net_device", extension)
         if device is not None:
             self.net_device.to_kernel(device.kernel, device.extension)
-            if self.xpc.tasks_in(domain):
+            if self.xpc.is_occupied(domain):
                 # Somebody is still in the extension, and may go on writing.
                 self.copy_back_later(domain, device)
 
@@ -249,7 +248,7 @@ class Nooks:
     # What happens in the kernel's domain before and after an extension runs
 
     def _entering(self, domain: Domain) -> None:
-        if self.xpc.tasks_in(domain):
+        if self.xpc.is_occupied(domain):
             # It is entered once more, from an interrupt perhaps: what it has put into its shadows comes first.
             self.shadows.to_kernel(domain)
         self.interposition.run_extension_calls(domain)

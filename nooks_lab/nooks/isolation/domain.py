@@ -77,7 +77,7 @@ class Domain:
         self.timers_fired = (0, 0)
         self.idle_stacks: list[Stack] = []
         self.busy_stacks: dict[int, Stack] = {}
-        self._words = kernel.machine.memory.words
+        self._words, self._memory = kernel.machine.memory.words, kernel.memory
         address = kernel.slab.zalloc(types.size("nooks_domain"))
         if not address:
             raise MemoryError(f"no memory for domain {name}")
@@ -97,7 +97,7 @@ class Domain:
     @property
     def failed(self) -> bool:
         """It has failed; nobody calls into it any more."""
-        return bool(self.kernel.memory.u32(self._failed))
+        return bool(self._memory.u32(self._failed))
 
     def fail(self) -> None:
         """Mark it failed."""
@@ -117,7 +117,7 @@ class Domain:
             own = self._add_table(slot << 22)
             copied = array("I", [pte & ~RW if pte & P else 0 for pte in entries])
             self._words[own >> 2 : (own >> 2) + len(copied)] = memoryview(copied)
-            self.kernel.machine.clock.advance(TABLE_ENTRY_CYCLES * sum(pte & P for pte in entries))
+            self.kernel.machine.clock.advance(TABLE_ENTRY_CYCLES * (len(copied) - copied.count(0)))
 
     def _add_table(self, address: int) -> int:
         """Make a page table for the 4 MiB around an address; returns its physical address."""
@@ -163,11 +163,15 @@ class Domain:
             self.page_table_changed(page, self.kernel.page_table.pte(page))
 
     def _check_grantable(self, page: int, reason: Grant) -> None:
-        what = f"page {page:08x} as {reason.label} to domain {self.name}"
         if page < PAGE_OFFSET or not self.kernel.page_table.pte(page) & P:
-            raise ForbiddenPageError(f"cannot grant {what}: it is not mapped")
-        if page < phys_to_virt(self.kernel.first_free) or page == phys_to_virt(self.directory):
-            raise ForbiddenPageError(f"cannot grant {what}: it belongs to the kernel itself")
+            problem = "it is not mapped"
+        elif page < phys_to_virt(self.kernel.first_free) or page == phys_to_virt(self.directory):
+            problem = "it belongs to the kernel itself"
+        else:
+            return
+        raise ForbiddenPageError(
+            f"cannot grant page {page:08x} as {reason.label} to domain {self.name}: {problem}"
+        )
 
     def revoke(self, address: int, size: int) -> None:
         """Undo one :meth:`grant`."""
@@ -199,8 +203,12 @@ class Domain:
 
     def may_write(self, address: int, size: int = 1) -> bool:
         """Tell whether every byte of a range is the domain's to write."""
-        pages = range(address & PAGE_MASK, address + max(size, 1), PAGE_SIZE)
-        return address >= PAGE_OFFSET and all(self.pte(page) & (P | RW) == P | RW for page in pages)
+        if address < PAGE_OFFSET:
+            return False
+        for page in range(address & PAGE_MASK, address + max(size, 1), PAGE_SIZE):
+            if self.pte(page) & (P | RW) != P | RW:
+                return False
+        return True
 
     def check_writable(self, address: int, size: int, what: str) -> None:
         """Parameter check of a pointer that the kernel will write through.

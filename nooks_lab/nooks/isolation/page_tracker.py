@@ -47,14 +47,15 @@ class PageTracker:
         self.address = kernel.slab.zalloc(4 * _SLOTS)
         if not self.address:
             raise MemoryError("no memory for a domain's page tracker")
+        self._first = (virt_to_phys(self.address) >> 2) - _FIRST_SLOT
 
     def _slot(self, page: int) -> int:
-        return (virt_to_phys(self.address) >> 2) + (page >> 22) - _FIRST_SLOT
+        return self._first + (page >> 22)
 
     def _word(self, page: int) -> int | None:
         """Return the index of a page's word in physical memory, or None when it has none yet."""
-        table = self._words[self._slot(page)]
-        return None if not table else (virt_to_phys(table) >> 2) + (page >> 12 & 0x3FF)
+        table = self._words[self._first + (page >> 22)]
+        return (virt_to_phys(table) >> 2) + (page >> 12 & 0x3FF) if table else None
 
     def count(self, page: int) -> int:
         """Return how many grants of a page are in force."""

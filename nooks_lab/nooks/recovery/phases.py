@@ -133,11 +133,10 @@ def sync(nooks: "Nooks", domain: Domain) -> None:
     the wrong contents.  ``fsck.fat`` finds nothing wrong with those, so that its complaints alone, mostly lost clusters
     of files under way, tell nothing of what synchronising is good for: the files must be read and compared.
     """
-    for tracked in nooks.tracker.objects(domain):
-        if tracked.type == "super_block":
-            dev = nooks.kernel.types.view("super_block", tracked.kernel).s_dev
-            if nooks.kernel.fs.buffers.sync_buffers(dev):
-                nooks.kernel.log(f"nooks: {domain.name}: not every block could be written back\n")
+    for tracked in nooks.tracker.objects(domain, ["super_block"]):
+        dev = nooks.kernel.types.view("super_block", tracked.kernel).s_dev
+        if nooks.kernel.fs.buffers.sync_buffers(dev):
+            nooks.kernel.log(f"nooks: {domain.name}: not every block could be written back\n")
 
 
 def release(nooks: "Nooks", domain: Domain, kinds: list[str]) -> None:
@@ -267,7 +266,7 @@ def clear_away(nooks: "Nooks", recovery: Recovery) -> None:
 def stop_dma(nooks: "Nooks", domain: Domain) -> None:
     """Nobody resets a device that no new driver has taken over: take bus mastering from it."""
     bus = nooks.kernel.machine.pci
-    for tracked in nooks.tracker.objects(domain):
+    for tracked in nooks.tracker.objects(domain, ["pci regions", "resource"]):
         for slot in _devices_of(nooks, tracked):
             bus.config_write(slot, COMMAND, 2, bus.config_read(slot, COMMAND, 2) & ~COMMAND_MASTER)
 
@@ -279,8 +278,6 @@ def _devices_of(nooks: "Nooks", tracked: TrackedObject) -> list[int]:
     """
     if tracked.type == "pci regions":
         return [nooks.kernel.types.view("pci_dev", tracked.kernel).devfn >> 3]
-    if tracked.type != "resource":
-        return []
     tree, start, size = tracked.detail
     return [
         device.devfn >> 3

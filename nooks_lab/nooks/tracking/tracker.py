@@ -7,19 +7,24 @@ chains of ``struct nooks_object`` in guest memory.  A second table finds an obje
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from operator import attrgetter
+from typing import NamedTuple
 
 from nooks_lab.kernel.bug import KernelBug
 from nooks_lab.kernel.kernel import Kernel
 from nooks_lab.kernel.structs import Types
 from nooks_lab.nooks.isolation.domain import BadParameter, Domain
-from nooks_lab.nooks.tracking.object_types import BY_NUMBER, TYPES, Lifetime
+from nooks_lab.nooks.tracking.object_types import BY_NUMBER, TYPES, Lifetime, ObjectType
 
 _RECORD = struct.Struct("<10I")
+_NUMBER, _KERNEL, _EXTENSION = 4, 5, 6
+"""Which words of a record are the number of its type, its kernel version and its extension version."""
+
 NEXT, NEXT_VERSION = 0, 4
 """Offsets of a record's two links: to the next in its table's chain, and in that of kernel versions."""
 
 BUCKETS = 64
+_TABLE = struct.Struct(f"<{BUCKETS}I")
 
 LOOKUP_CYCLES = 25
 """Hashing an address and loading the head of its chain: a dozen instructions and a second-level cache access."""
@@ -34,8 +39,7 @@ LONGEST_CHAIN = 1 << 18
 """Records in a chain; more of them do not fit into RAM, so a longer chain is a circle."""
 
 
-@dataclass(frozen=True)
-class TrackedObject:
+class TrackedObject(NamedTuple):
     """An object in use: its kernel version and, where the extension may write it, the extension's version.
 
     Attributes
@@ -64,6 +68,18 @@ class TrackedObject:
 
 class CorruptRecord(KernelBug):
     """A record of the tracker is not what the tracker has written: to the guest, a BUG() in the isolation manager."""
+
+
+def _unknown_type(address: int, words: tuple[int, ...]) -> CorruptRecord:
+    return CorruptRecord(f"record {address:08x} has the unknown type {words[_NUMBER]}")
+
+
+def _object(address: int, words: tuple[int, ...]) -> TrackedObject:
+    """Return the object that a record of these words at an address stands for; its type is a known one."""
+    _, _, domain, serial, number, kernel, extension, first, second, third = words
+    return TrackedObject(
+        address, domain, serial, BY_NUMBER[number].name, kernel, extension, (first, second, third)
+    )
 
 
 class NoRecord(BadParameter):
@@ -107,6 +123,7 @@ class ObjectTracker:
             raise MemoryError("no memory for the object tracker")
         self.record = types.view("nooks_manager", address)
         self._versions = self.record.offset_of("versions")
+        self._serial = self.record.offset_of("serial")
         self._domains: dict[int, Domain] = {}
 
     def enroll(self, domain: Domain) -> None:
@@ -142,16 +159,10 @@ class ObjectTracker:
         CorruptRecord
             When its type is none.
         """
-        following, version, domain, serial, number, kernel, extension, *detail = _RECORD.unpack(
-            self._memory.read(address, _RECORD.size)
-        )
-        kind = BY_NUMBER.get(number)
-        if kind is None:
-            raise CorruptRecord(f"record {address:08x} has the unknown type {number}")
-        tracked = TrackedObject(
-            address, domain, serial, kind.name, kernel, extension, (detail[0], detail[1], detail[2])
-        )
-        return following, version, tracked
+        words = _RECORD.unpack(self._memory.read(address, _RECORD.size))
+        if words[_NUMBER] not in BY_NUMBER:
+            raise _unknown_type(address, words)
+        return words[0], words[1], _object(address, words)
 
     def chain(self, head: int, link: int = NEXT) -> Iterator[TrackedObject]:
         """Yield the objects of a chain; the one just yielded may be removed.
@@ -168,13 +179,21 @@ class ObjectTracker:
         CorruptRecord
             When a record has no known type, or the chain has no end.
         """
+        for at, words in self._records(head, link):
+            yield _object(at, words)
+
+    def _records(self, head: int, link: int) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """Yield address and words of each record of a chain: the objects of most are never asked for."""
+        read, following = self._memory.read, link // 4
         at = self._memory.u32(head)
         for _ in range(LONGEST_CHAIN):
             if not at:
                 return
-            following, version, tracked = self.read(at)
-            yield tracked
-            at = version if link == NEXT_VERSION else following
+            words = _RECORD.unpack(read(at, _RECORD.size))
+            if words[_NUMBER] not in BY_NUMBER:
+                raise _unknown_type(at, words)
+            yield at, words
+            at = words[following]
         raise CorruptRecord(f"the chain at {head:08x} has no end")
 
     def table(self, domain: Domain) -> int:
@@ -214,7 +233,8 @@ class ObjectTracker:
         address = self.kernel.slab.alloc(self._size)
         if not address:
             raise NoRecord(domain, kind)
-        serial = self.record.serial = self.record.serial + 1
+        serial = self._memory.u32(self._serial) + 1
+        self._memory.set_u32(self._serial, serial)
         first, second, third = (*detail, 0, 0, 0)[:3]
         words = (first, second, third)
         owner = domain.record.address
@@ -240,12 +260,31 @@ class ObjectTracker:
 
     def find(self, domain: Domain, kind: str, extension: int) -> TrackedObject | None:
         """Return the object whose extension version lies at an address, or None."""
-        self._clock.now += LOOKUP_CYCLES
-        for tracked in self.chain(self._head(domain, TYPES[kind].number, extension)):
-            self._clock.now += RECORD_CYCLES
-            if tracked.extension == extension and tracked.type == kind:
-                return tracked
-        return self._find_in_call(domain, kind, extension) if TYPES[kind].lifetime is Lifetime.CALL else None
+        wanted = TYPES[kind]
+        found = self._search(
+            self._head(domain, wanted.number, extension), NEXT, wanted, _EXTENSION, extension
+        )
+        if found is None and wanted.lifetime is Lifetime.CALL:
+            return self._find_in_call(domain, kind, extension)
+        return found
+
+    def _search(
+        self, head: int, link: int, wanted: ObjectType, version: int, address: int
+    ) -> TrackedObject | None:
+        """Return the first object of a type in a chain, one of whose versions lies at an address, or None.
+
+        Parameters
+        ----------
+        version : int
+            ``_KERNEL`` or ``_EXTENSION``.
+        """
+        clock, number = self._clock, wanted.number
+        clock.now += LOOKUP_CYCLES
+        for at, words in self._records(head, link):
+            clock.now += RECORD_CYCLES
+            if words[version] == address and words[_NUMBER] == number:
+                return _object(at, words)
+        return None
 
     def check(self, domain: Domain, kind: str, extension: int, function: str) -> TrackedObject:
         """Parameter check: the pointer must be an object of this type that the extension holds.
@@ -262,13 +301,10 @@ class ObjectTracker:
 
     def by_kernel(self, kind: str, kernel: int) -> tuple[Domain, TrackedObject] | None:
         """Return domain and object whose kernel version lies at an address, or None; the newest of several."""
-        head = self._versions + 4 * bucket(TYPES[kind].number, kernel)
-        self._clock.now += LOOKUP_CYCLES
-        for tracked in self.chain(head, NEXT_VERSION):
-            self._clock.now += RECORD_CYCLES
-            if tracked.kernel == kernel and tracked.type == kind:
-                return self.owner(tracked), tracked
-        return None
+        wanted = TYPES[kind]
+        head = self._versions + 4 * bucket(wanted.number, kernel)
+        found = self._search(head, NEXT_VERSION, wanted, _KERNEL, kernel)
+        return None if found is None else (self.owner(found), found)
 
     def remove(self, tracked: TrackedObject) -> None:
         """Forget an object whose lifetime has ended."""
@@ -278,18 +314,24 @@ class ObjectTracker:
         self._unlink(self._versions + 4 * bucket(number, tracked.kernel), tracked.address, NEXT_VERSION)
         self.kernel.slab.free(tracked.address)
 
-    def objects(self, domain: Domain) -> list[TrackedObject]:
-        """Return all long-lived objects of a domain, oldest first."""
-        chains = (self.chain(self.table(domain) + 4 * index) for index in range(BUCKETS))
-        return sorted((tracked for chain in chains for tracked in chain), key=lambda tracked: tracked.serial)
+    def objects(self, domain: Domain, kinds: Iterable[str] = TYPES) -> list[TrackedObject]:
+        """Return the long-lived objects of a domain, all or those of some types, oldest first."""
+        table, numbers = self.table(domain), {TYPES[kind].number for kind in kinds}
+        found = []
+        for index, first in enumerate(_TABLE.unpack(self._memory.read(table, _TABLE.size))):
+            if first:
+                for at, words in self._records(table + 4 * index, NEXT):
+                    if words[_NUMBER] in numbers:
+                        found.append(_object(at, words))
+        found.sort(key=attrgetter("serial"))
+        return found
 
     def release(
         self, domain: Domain, kinds: Iterable[str], release: Callable[[Domain, TrackedObject], None]
     ) -> int:
         """Release every object of these kinds, newest first; returns how many."""
-        wanted = set(kinds)
-        doomed = [tracked for tracked in reversed(self.objects(domain)) if tracked.type in wanted]
-        for tracked in doomed:
+        doomed = self.objects(domain, kinds)
+        for tracked in reversed(doomed):
             # Releasing one object may end another.
             if self.find(domain, tracked.type, tracked.extension) == tracked:
                 self.remove(tracked)

@@ -103,9 +103,9 @@ def _check_queues(nooks: "Nooks", domain: Domain) -> Iterator[str]:
         except BadParameter as damaged:
             yield str(damaged)
             continue
-        for call in waiting:
-            if not nooks.interposition.is_delayed_function(call.function):
-                yield f"the {queue.name} queue names function {call.function}, which there is not"
+        for number, *_ in waiting:
+            if not nooks.interposition.is_delayed_function(number):
+                yield f"the {queue.name} queue names function {number}, which there is not"
     if domain.heap.size_of(queues.kernel_calls.address) is None:
         yield f"the {queues.kernel_calls.name} queue is no block of its heap"
     if not domain.may_write(queues.kernel_calls.address, size):

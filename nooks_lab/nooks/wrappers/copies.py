@@ -61,6 +61,8 @@ SK_BUFF_WRITABLE = (
 )
 
 
+_POINTER, _NULL = struct.Struct("<I"), bytes(4)
+
 COPY_START_CYCLES, BYTES_A_CYCLE = 20, 3
 """``rep movsl`` on a Pentium 4: some cycles to start, then most of a word in each."""
 
@@ -101,11 +103,21 @@ class StructCopy:
 
     def to_kernel(self, kernel: int, extension: int) -> bytes:
         """Bring the extension's changes back, as far as they are its to make; returns the extension's version."""
+        own, version = self._brought_back(kernel, extension)
+        self._memory.write(kernel, bytes(version))
+        return own
+
+    def _brought_back(self, kernel: int, extension: int) -> tuple[bytes, bytearray]:
+        """Return the extension's version, and what the kernel's becomes with its changes.
+
+        The kernel's is then written as a whole: it is a slab object, in one page.
+        """
         self._clock.advance(COPY_START_CYCLES + self.bytes_to_kernel // BYTES_A_CYCLE)
-        data = self._memory.read(extension, self.size)
+        own = self._memory.read(extension, self.size)
+        version = bytearray(self._memory.read(kernel, self.size))
         for start, end in self._back:
-            self._memory.write(kernel + start, data[start:end])
-        return data
+            version[start:end] = own[start:end]
+        return own, version
 
 
 class OperationsCopy(StructCopy):
@@ -135,21 +147,18 @@ class OperationsCopy(StructCopy):
 
     def to_kernel(self, kernel: int, extension: int) -> bytes:
         """As of any struct; then set or clear the kernel's function pointers."""
-        own = super().to_kernel(kernel, extension)
-        version = self._memory.read(kernel, self.size)
+        own, version = self._brought_back(kernel, extension)
         for member, offset in self._offsets.items():
-            (pointer,), (known,) = (
-                struct.unpack_from("<I", own, offset),
-                struct.unpack_from("<I", version, offset),
-            )
-            if bool(pointer) != bool(known):
-                wrapper = self._entry_point(f"{self.name}.{member}") if pointer else 0
-                self._memory.set_u32(kernel + offset, wrapper)
+            is_set = own[offset : offset + 4] != _NULL
+            if is_set != (version[offset : offset + 4] != _NULL):
+                wrapper = self._entry_point(f"{self.name}.{member}") if is_set else 0
+                _POINTER.pack_into(version, offset, wrapper)
+        self._memory.write(kernel, bytes(version))
         return own
 
     def function(self, own: bytes, member: str) -> int:
         """Return where a member of the extension's version points."""
-        return int(struct.unpack_from("<I", own, self._offsets[member])[0])
+        return int(_POINTER.unpack_from(own, self._offsets[member])[0])
 
 
 def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

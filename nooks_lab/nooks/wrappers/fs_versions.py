@@ -88,10 +88,16 @@ class FsVersions:
         self._memory, self._types = nooks.kernel.memory, nooks.kernel.types
         self._block = nooks.kernel.machine.clock.block
         self._both = {kind: self._spans(kind, WRITABLE[kind]) for kind in VERSIONED}
-        self._inward = {kind: self._spans(kind, READABLE[kind]) for kind in VERSIONED}
+        self._inward = {kind: self._spans(kind, (*WRITABLE[kind], *READABLE[kind])) for kind in VERSIONED}
         self._sizes = {kind: self._types.size(kind) for kind in VERSIONED}
         self._data = self._types.offset("inode", "i_data")
-        self._aops = self._data + self._types.offset("address_space", "a_ops")
+        self._iname = self._types.offset("dentry", "d_iname")
+        self._tables = {
+            kind: [(self._types.offset(kind, member), table) for member, table in OPERATIONS[kind]]
+            for kind in VERSIONED
+        }
+        aops = self._data + self._types.offset("address_space", "a_ops")
+        self._tables["inode"].append((aops, "address_space_operations"))
         self._members = {
             kind: self._function_pointers(kind)
             for kind in (
@@ -106,9 +112,9 @@ class FsVersions:
         self._defaults: dict[int, int] = {}
         self.deleting: set[int] = set()
 
-    def _spans(self, kind: str, members: Iterable[str]) -> list[tuple[int, int]]:
+    def _spans(self, kind: str, members: Iterable[str]) -> list[slice]:
         fields = self._types.layouts.structs[kind].fields
-        return [(fields[name].offset, fields[name].offset + fields[name].type.size) for name in members]
+        return [slice(fields[name].offset, fields[name].offset + fields[name].type.size) for name in members]
 
     def _function_pointers(self, struct: str) -> dict[str, int]:
         fields = self._types.layouts.structs[struct].fields.values()
@@ -285,30 +291,22 @@ class FsVersions:
         self._charge(size)
         own = domain.read(tracked.extension, size, kind)
         twin = self._memory.read(tracked.detail[0], size)
-        for start, end in self._both[kind]:
-            if own[start:end] != twin[start:end]:
-                self._memory.write(tracked.kernel + start, own[start:end])
-                self._memory.write(tracked.detail[0] + start, own[start:end])
-        self._take_operations(domain, tracked, own)
+        for span in self._both[kind]:
+            if own[span] != twin[span]:
+                self._memory.write(tracked.kernel + span.start, own[span])
+                self._memory.write(tracked.detail[0] + span.start, own[span])
+        for offset, table in self._tables[kind]:
+            # The twin's word tells which of the extension's tables the kernel's version stands for.
+            pointer = own[offset : offset + 4]
+            if pointer != twin[offset : offset + 4]:
+                self._take_table(domain, tracked, offset, table, int.from_bytes(pointer, "little"))
         if kind == "super_block":
             self._take_root(domain, tracked)
-
-    def _take_operations(self, domain: Domain, tracked: TrackedObject, own: bytes) -> None:
-        """Where the extension has set a table of function pointers, the kernel's version gets its version of that."""
-        for member, table in OPERATIONS[tracked.type]:
-            offset = self._types.offset(tracked.type, member)
-            pointer = int.from_bytes(own[offset : offset + 4], "little")
-            self._take_table(domain, tracked, offset, table, pointer)
-        if tracked.type == "inode":
-            pointer = int.from_bytes(own[self._aops : self._aops + 4], "little")
-            self._take_table(domain, tracked, self._aops, "address_space_operations", pointer)
 
     def _take_table(
         self, domain: Domain, tracked: TrackedObject, offset: int, table: str, pointer: int
     ) -> None:
-        # The twin's word tells which of the extension's tables the kernel's version stands for.
-        if pointer == self._memory.u32(tracked.detail[0] + offset):
-            return
+        """The extension has set a table of function pointers: the kernel's version gets its version of that."""
         if pointer:
             self._memory.set_u32(tracked.kernel + offset, self.table(domain, table, pointer))
         self._memory.set_u32(tracked.detail[0] + offset, pointer)
@@ -331,13 +329,13 @@ class FsVersions:
         data = self._memory.read(tracked.kernel, size)
         image = bytearray(self._memory.read(tracked.extension, size))
         before = bytes(image)
-        for start, end in (*self._both[kind], *self._inward[kind]):
-            image[start:end] = data[start:end]
+        for span in self._inward[kind]:
+            image[span] = data[span]
         if image != before:
             self._memory.write(tracked.extension, bytes(image))
-            for start, end in self._both[kind]:
-                if image[start:end] != before[start:end]:
-                    self._memory.write(tracked.detail[0] + start, bytes(image[start:end]))
+            for span in self._both[kind]:
+                if image[span] != before[span]:
+                    self._memory.write(tracked.detail[0] + span.start, bytes(image[span]))
         if kind == "dentry":
             self._give_dentry(domain, tracked)
         elif kind == "file":
@@ -355,8 +353,8 @@ class FsVersions:
             if tracked.detail[1] or parent == tracked.kernel
             else self._pointer(domain, "dentry", parent)
         )
-        if theirs.d_name.name == theirs.address + self._types.offset("dentry", "d_iname"):
-            own.d_name.name = own.address + self._types.offset("dentry", "d_iname")
+        if theirs.d_name.name == theirs.address + self._iname:
+            own.d_name.name = own.address + self._iname
         for mine, real in ((own.d_hash, theirs.d_hash), (own.d_subdirs, theirs.d_subdirs)):
             # Only whether a list is empty is to be seen.
             mine.next = mine.prev = mine.address if real.next == real.address else real.address
@@ -402,7 +400,7 @@ class FsVersions:
         tracker, borrowed = self._nooks.tracker, self.find(domain, "dentry", dentry)
         if borrowed is None or not borrowed.detail[1]:
             return
-        files = (each for each in tracker.objects(domain) if each.type == "file")
+        files = tracker.objects(domain, ["file"])
         if any(self.view("file", each.kernel).f_dentry == dentry for each in files):
             return
         for kind, kernel in (("inode", self.view("dentry", dentry).d_inode), ("dentry", dentry)):
@@ -421,7 +419,9 @@ class FsVersions:
         kernel, bad = self._kernel, self._kernel.variable("bad_file_ops")
         self._defaults.pop(domain.number, None)
         tables = set()
-        for tracked in self._nooks.tracker.objects(domain):
+        for tracked in self._nooks.tracker.objects(
+            domain, ["super_block", "inode", "dentry", "file_operations"]
+        ):
             if tracked.type in ("inode", "dentry") and tracked.detail[1]:
                 continue
             if tracked.type == "super_block":
@@ -431,7 +431,7 @@ class FsVersions:
                 self.view("inode", tracked.kernel).i_data.a_ops = 0
             elif tracked.type == "dentry":
                 self.view("dentry", tracked.kernel).d_op = 0
-            elif tracked.type == "file_operations":
+            else:
                 tables.add(tracked.kernel)
         for file in kernel.fs.table.everything() if tables else ():
             if file.f_op in tables:

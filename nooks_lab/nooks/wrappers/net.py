@@ -76,8 +76,8 @@ def unregister_netdev(nooks: "Nooks", domain: Domain, dev: TrackedObject) -> Non
     """Take a device out of the system; its stop is called if it is up."""
     nooks.kernel.net.unregister_netdev(dev.kernel)
     nooks.tracker.remove(dev)
-    for statistics in nooks.tracker.objects(domain):
-        if statistics.type == "net_device_stats" and statistics.detail[0] == dev.kernel:
+    for statistics in nooks.tracker.objects(domain, ["net_device_stats"]):
+        if statistics.detail[0] == dev.kernel:
             end(nooks, domain, statistics)
 
 

@@ -35,9 +35,8 @@ def _copy_cycles(clock: Clock, size: int) -> None:
 def _operations(nooks: "Nooks", domain: Domain) -> int:
     """Return the domain's version of ``inet_stream_ops``, made at its first use."""
     kernel, original = nooks.kernel, nooks.kernel.variable("inet_stream_ops")
-    for tracked in nooks.tracker.objects(domain):
-        if tracked.type == "proto_ops":
-            return tracked.extension
+    for tracked in nooks.tracker.objects(domain, ["proto_ops"]):
+        return tracked.extension
     table = domain.heap.alloc(kernel.types.size("proto_ops"))
     if not table:
         raise MemoryError(f"no memory for the operations of the sockets of {domain.name}")

@@ -381,7 +381,7 @@ def _take_region_from_failed(nooks: "Nooks", parent: int, start: int, n: int) ->
 
 def _claimed(nooks: "Nooks", domain: Domain, parent: int, start: int, n: int) -> TrackedObject | None:
     """Return a region that a domain has claimed; the tracker holds it by the resource's address."""
-    regions = (tracked for tracked in nooks.tracker.objects(domain) if tracked.type == "resource")
+    regions = nooks.tracker.objects(domain, ["resource"])
     return next((tracked for tracked in regions if tracked.detail == (parent, start, n)), None)
 
 

@@ -105,7 +105,10 @@ class Xpc:
 
     def _chain(self) -> tuple[int, list[Frame]]:
         pid = self._kernel.sched.current_pid()
-        return pid, self._frames.setdefault(pid, [])
+        chain = self._frames.get(pid)
+        if chain is None:
+            chain = self._frames[pid] = []
+        return pid, chain
 
     def current_domain(self) -> Domain:
         """Return the domain that the running task is in.
@@ -123,6 +126,14 @@ class Xpc:
     def tasks_in(self, domain: Domain) -> list[int]:
         """Return the pids of tasks that are in or beneath a domain."""
         return [pid for pid, chain in self._frames.items() if any(f.domain is domain for f in chain)]
+
+    def is_occupied(self, domain: Domain) -> bool:
+        """Tell whether any task is in or beneath a domain."""
+        for chain in self._frames.values():
+            for frame in chain:
+                if frame.domain is domain:
+                    return True
+        return False
 
     def innermost(self, pid: int) -> Domain | None:
         """Return the domain that a task entered last and has not left, or None."""
@@ -143,10 +154,12 @@ class Xpc:
 
     def _restore_context(self, at: int) -> None:
         self._clock.block.now += RESTORE_CYCLES
-        values = dict(zip(_CONTEXT, _FRAME.unpack(self._memory.read(at, _FRAME.size)), strict=True))
+        ebx, esi, edi, ebp, esp, eflags, cr3 = _FRAME.unpack(self._memory.read(at, _FRAME.size))
         # CR3 first: the stack that ESP will name may be out of reach in the other page table.
-        self._cpu.load_cr3(values.pop("cr3"))
-        self._cpu.set_registers(values)
+        self._cpu.load_cr3(cr3)
+        self._cpu.set_registers(
+            {"ebx": ebx, "esi": esi, "edi": edi, "ebp": ebp, "esp": esp, "eflags": eflags}
+        )
 
     def nooks_driver_call(self, domain: Domain, function: int, *arguments: int) -> int:
         """Call an extension's function in its domain; returns EAX.
@@ -166,7 +179,7 @@ class Xpc:
         """Make a call of machine code inside a domain; see :meth:`nooks_driver_call`."""
         if domain.failed:
             raise ExtensionFault(domain, f"call into the failed domain {domain.name}")
-        self.guarded(domain, lambda: self.entering(domain))
+        self.guarded(domain, self.entering, domain)
         self.driver_calls += 1
         pid, chain = self._chain()
         at = self._save_context()
@@ -193,13 +206,13 @@ class Xpc:
                 domain.release_stack(pid)
             if domain.failed:
                 self.on_left(domain)
-        self.guarded(domain, lambda: self.at_return(domain))
+        self.guarded(domain, self.at_return, domain)
         return result
 
-    def guarded(self, domain: Domain, body: Callable[[], T]) -> T:
+    def guarded(self, domain: Domain, body: Callable[..., T], *arguments: Any) -> T:
         """Do the kernel's part of a call; what goes wrong in it is the failure of the extension that made it."""
         try:
-            return body()
+            return body(*arguments)
         except BadParameter as refused:
             raise ExtensionFault(domain, str(refused)) from refused
         except MemoryError as short:
@@ -228,7 +241,7 @@ class Xpc:
         self._cpu.load_cr3(self._kernel.page_table.directory)
         self._cpu.set("esp", frame.kernel_esp)
         try:
-            result = self.guarded(domain, lambda: self._run_in_kernel(frame, body))
+            result: T = self.guarded(domain, self._run_in_kernel, frame, body)
         finally:
             stack.esp = outer_esp
         if domain.failed:

@@ -6,7 +6,7 @@ like any parameter.  The kernel-domain queue holds delayed calls into the extens
 """
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nooks_lab.kernel.structs import Types
@@ -22,14 +22,11 @@ QUEUE_CYCLES = 25
 """Writing an entry: a dozen instructions."""
 
 _CALL = struct.Struct(f"<{1 + ARGUMENTS}I")
+_NO_ARGUMENTS = (0,) * ARGUMENTS
 
 
-@dataclass(frozen=True)
-class DeferredCall:
-    """A delayed call: the number of its function, and the arguments."""
-
-    function: int
-    arguments: tuple[int, ...]
+DeferredCall = tuple[int, ...]
+"""A delayed call as it lies in a queue: the number of its function, then its arguments and zeros."""
 
 
 @dataclass
@@ -90,8 +87,8 @@ class CallQueue:
         count = self._memory.u32(self.address)
         if count >= QUEUE_SIZE:
             raise BadParameter(f"the {self.name} queue has no room: it holds {count} of {QUEUE_SIZE} calls")
-        words = (*arguments, 0, 0, 0, 0)[:ARGUMENTS]
-        entry = _CALL.pack(function, *(word & 0xFFFFFFFF for word in words))
+        words = [word & 0xFFFFFFFF for word in arguments]
+        entry = _CALL.pack(function, *words, *_NO_ARGUMENTS[len(words) :])
         self._memory.write(self._calls + _CALL.size * count, entry)
         self._memory.set_u32(self.address, count + 1)
         self.counters.deferred += 1
@@ -108,8 +105,9 @@ class CallQueue:
         count = self._memory.u32(self.address)
         if count > QUEUE_SIZE:
             raise BadParameter(f"the {self.name} queue holds {count} calls where {QUEUE_SIZE} have room")
-        data = self._memory.read(self._calls, _CALL.size * count) if count else b""
-        return [DeferredCall(words[0], words[1:]) for words in _CALL.iter_unpack(data)]
+        if not count:
+            return []
+        return list(_CALL.iter_unpack(self._memory.read(self._calls, _CALL.size * count)))
 
     def waits(self, function: int, arguments: Sequence[int]) -> bool:
         """Tell whether the same call waits already.
@@ -119,19 +117,26 @@ class CallQueue:
         BadParameter
             When the queue is damaged.
         """
-        same = DeferredCall(function, (*arguments, 0, 0, 0, 0)[:ARGUMENTS])
-        return same in self.waiting()
+        return (function, *arguments, *_NO_ARGUMENTS[len(arguments) :]) in self.waiting()
 
-    def run(self, call: Callable[[DeferredCall], None]) -> int:
-        """Empty the queue, then make the calls in their order; returns how many there were."""
-        if not self._memory.u32(self.address):
-            return 0
+    def is_empty(self) -> bool:
+        """Tell whether no call waits."""
+        return not self._memory.u32(self.address)
+
+    def take(self) -> list[DeferredCall]:
+        """Empty the queue; returns the calls that waited, oldest first.
+
+        Raises
+        ------
+        BadParameter
+            When the queue is damaged.
+        """
         waiting = self.waiting()
+        if not waiting:
+            return waiting
         self._memory.set_u32(self.address, 0)
         self.counters.batches += 1
-        for each in waiting:
-            call(each)
-        return len(waiting)
+        return waiting
 
 
 class DeferredCalls:
