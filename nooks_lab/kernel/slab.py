@@ -4,13 +4,14 @@ A slab's first page says which cache and slab it belongs to (``page.list``), as 
 512 bytes and more have their slab's descriptor elsewhere, so that their pages hold nothing but objects.
 """
 
-from typing import Any, Protocol
+from bisect import bisect_left
+from typing import Any, NamedTuple, Protocol
 
 from nooks_lab.kernel.bug import KernelBug
 from nooks_lab.kernel.exports import export
 from nooks_lab.kernel.lists import init_list_head, list_add, list_del, list_empty, list_for_each
 from nooks_lab.kernel.page_alloc import JUNK
-from nooks_lab.kernel.structs import Types
+from nooks_lab.kernel.structs import Fields, Types
 from nooks_lab.machine.linear import LinearMemory
 from nooks_lab.machine.memory import PAGE_MASK, PAGE_SIZE
 
@@ -36,6 +37,16 @@ class Pages(Protocol):
 
     def in_direct_map(self, address: int) -> bool:
         """Tell whether an address lies in RAM's direct map."""
+
+
+class _Object(NamedTuple):
+    """An allocated object: cache, address of the slab, place in it, how far in an address lies, size."""
+
+    cache: Any
+    slab: int
+    place: int
+    rest: int
+    size: int
 
 
 class SlabAllocator:
@@ -69,6 +80,9 @@ class SlabAllocator:
         self._list = types.offset("page", "list")
         self._flags = types.offset("page", "flags")
         self._bufctl = types.offset("slab", "bufctl")
+        self._partial = types.offset("kmem_cache", "slabs_partial")
+        self._slab = Fields(types, "slab", "cache", "s_mem", "inuse", "free")
+        self._use = Fields(types, "slab", "inuse", "free")
         for cache, size in zip(self._caches, SIZES, strict=True):
             order = max(0, (size // PAGE_SIZE).bit_length() - 1)
             cache.name, cache.objsize, cache.order = b"size-%d" % size, size, order
@@ -94,24 +108,24 @@ class SlabAllocator:
     def alloc(self, size: int) -> int:
         """Return an object of at least ``size`` bytes, 0 when memory is short or the size too large."""
         wanted = size + 2 * _REDZONE if self._memory.u32(self._redzone) else size
-        cache = next(
-            (cache for cache, limit in zip(self._caches, SIZES, strict=True) if wanted <= limit), None
-        )
-        if cache is None:
+        number = bisect_left(SIZES, wanted)
+        if number == len(SIZES):
             return 0
-        partial = cache.slabs_partial.address
+        cache = self._caches[number]
+        partial = cache.address + self._partial
         if list_empty(self._memory, partial) and not self._grow(cache):
             return 0
-        slab = self._types.view("slab", self._memory.u32(partial))
-        index = slab.free
-        slab.free = self._memory.u16(slab.address + self._bufctl + 2 * index)
-        self._memory.set_u16(slab.address + self._bufctl + 2 * index, _END - 1)
-        slab.inuse += 1
+        slab = self._memory.u32(partial)
+        _, first, inuse, index = self._slab.read(slab)
+        chained = slab + self._bufctl + 2 * index
+        following = self._memory.u16(chained)
+        self._memory.set_u16(chained, _END - 1)
+        self._use.write(slab, inuse + 1, following)
         cache.active += 1
-        if slab.free == _END:
-            list_del(self._memory, slab.address)
-            list_add(self._memory, slab.address, cache.slabs_full.address)
-        address = int(slab.s_mem + index * cache.objsize)
+        if following == _END:
+            list_del(self._memory, slab)
+            list_add(self._memory, slab, cache.slabs_full.address)
+        address = int(first + index * cache.objsize)
         if wanted != size:
             self._memory.write(address, (size).to_bytes(4, "little") + _RED)
             self._memory.write(address + _REDZONE + size, _RED)
@@ -140,6 +154,8 @@ class SlabAllocator:
             first = block + PAGE_SIZE - cache.num * cache.objsize & ~31
         slab = self._types.view("slab", descriptor)
         slab.cache, slab.s_mem, slab.inuse, slab.free = cache.address, first, 0, 0
+        if cache.num > _END:
+            raise KernelBug(f"the cache at {cache.address:08x} has {cache.num} objects in a slab")
         chain = [*range(1, cache.num), _END]
         self._memory.write(descriptor + self._bufctl, b"".join(i.to_bytes(2, "little") for i in chain))
         for offset in range(0, PAGE_SIZE << cache.order, PAGE_SIZE):
@@ -150,41 +166,45 @@ class SlabAllocator:
         list_add(self._memory, descriptor, cache.slabs_partial.address)
         return True
 
-    def _around(self, address: int) -> tuple[Any, Any, int, int] | None:
-        """Return cache, slab and index of the allocated object around an address, and how far in it lies."""
+    def _around(self, address: int) -> _Object | None:
+        """Return the allocated object around an address."""
         if not self._pages.in_direct_map(address):
             return None
         page = self._pages.page(address)
         if not self._memory.u32(page + self._flags) & _PG_SLAB:
             return None
         cache = self._types.view("kmem_cache", self._memory.u32(page + self._list))
-        slab = self._types.view("slab", self._memory.u32(page + self._list + 4))
-        index, rest = divmod(address - slab.s_mem, cache.objsize)
+        slab = self._memory.u32(page + self._list + 4)
+        _, first, _, _ = self._slab.read(slab)
+        size = cache.objsize
+        if not size:
+            raise KernelBug(f"the cache at {cache.address:08x} has objects of no size")
+        index, rest = divmod(address - first, size)
         if not 0 <= index < cache.num:
             return None
-        if self._memory.u16(slab.address + self._bufctl + 2 * index) != _END - 1:
+        if self._memory.u16(slab + self._bufctl + 2 * index) != _END - 1:
             return None
-        return cache, slab, index, rest
+        return _Object(cache, slab, index, rest, size)
 
-    def _find(self, address: int) -> tuple[Any, Any, int] | None:
-        """Return cache, slab and index of the allocated object at an address, or None."""
+    def _find(self, address: int) -> _Object | None:
+        """Return the allocated object at an address, or None."""
         found = self._around(address)
-        return None if found is None or found[3] else found[:3]
+        return None if found is None or found.rest else found
 
     def size_around(self, address: int) -> int | None:
         """Return the size of the allocated object in which an address lies, or None when it lies in none."""
         found = self._around(address)
-        return None if found is None else int(found[0].objsize)
+        return None if found is None else found.size
 
     def object_around(self, address: int) -> tuple[int, int] | None:
         """Return beginning and size of the allocated object in which an address lies, or None."""
         found = self._around(address)
-        return None if found is None else (address - found[3], int(found[0].objsize))
+        return None if found is None else (address - found.rest, found.size)
 
     def size_of(self, address: int) -> int | None:
         """Return the usable size of an allocated object, or None when the address is none."""
         found = self._find(address - self._red())
-        return None if found is None else int(found[0].objsize) - 2 * self._red()
+        return None if found is None else found.size - 2 * self._red()
 
     def _red(self) -> int:
         return _REDZONE if self._memory.u32(self._redzone) else 0
@@ -201,24 +221,26 @@ class SlabAllocator:
         found = self._find(address - red)
         if found is None:
             raise KernelBug(f"kfree of {address:08x}, which is no allocated object")
-        cache, slab, index = found
+        cache, slab, index, _, size = found
         base = address - red
         if red:
-            size = self._memory.u32(base)
-            head, tail = self._memory.read(base + 4, 4), self._memory.read(base + red + min(size, 1 << 17), 4)
+            asked = self._memory.u32(base)
+            head, tail = (
+                self._memory.read(base + 4, 4),
+                self._memory.read(base + red + min(asked, 1 << 17), 4),
+            )
             if head != _RED or tail != _RED:
                 raise KernelBug(f"kfree of {address:08x}: its red zone was overwritten")
-        self._memory.fill(base, cache.objsize, JUNK)
-        was_full = slab.free == _END
-        self._memory.set_u16(slab.address + self._bufctl + 2 * index, slab.free)
-        slab.free = index
-        slab.inuse -= 1
+        self._memory.fill(base, size, JUNK)
+        inuse, first = self._use.read(slab)
+        self._memory.set_u16(slab + self._bufctl + 2 * index, first)
+        self._use.write(slab, inuse - 1, index)
         cache.active -= 1
-        if was_full:
-            list_del(self._memory, slab.address)
-            list_add(self._memory, slab.address, cache.slabs_partial.address)
-        if slab.inuse == 0:
-            self.release_slab(slab)
+        if first == _END:
+            list_del(self._memory, slab)
+            list_add(self._memory, slab, cache.address + self._partial)
+        if inuse == 1:
+            self.release_slab(self._types.view("slab", slab))
 
     def release_slab(self, slab: Any) -> None:
         """Give a slab's pages back, whatever lies in them."""

@@ -1,5 +1,6 @@
 """Typed views of C structs in guest memory; the layouts are the compiler's."""
 
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -55,6 +56,45 @@ class Struct:
     def bytes(self) -> bytes:
         """Return the struct's bytes."""
         return self._types.memory.read(self.address, self._layout.size)
+
+
+class Fields:
+    """Neighbouring words of a struct, read or written in one access.
+
+    Parameters
+    ----------
+    types : Types
+    name : str
+        The struct.
+    members : str
+        Members of four bytes, each right behind the one before.
+
+    Raises
+    ------
+    ValueError
+        When the compiler has put them elsewhere.
+    """
+
+    def __init__(self, types: "Types", name: str, *members: str) -> None:
+        fields = types.layouts.structs[name].fields
+        self._memory = types.memory
+        self._offset, self._words = fields[members[0]].offset, struct.Struct(f"<{len(members)}I")
+        for place, member in enumerate(members):
+            if (fields[member].offset, fields[member].type.size) != (self._offset + 4 * place, 4):
+                raise ValueError(f"struct {name} does not have {', '.join(members)} in a row")
+
+    def read(self, address: int) -> tuple[int, ...]:
+        """Return the members of the struct at an address, unsigned."""
+        found: tuple[int, ...] = self._words.unpack(
+            self._memory.read(address + self._offset, self._words.size)
+        )
+        return found
+
+    def write(self, address: int, *values: int) -> None:
+        """Write them, modulo 2**32."""
+        self._memory.write(
+            address + self._offset, self._words.pack(*(value & 0xFFFFFFFF for value in values))
+        )
 
 
 class Array:
@@ -113,9 +153,9 @@ class Types:
         """Return ``sizeof(struct name)``."""
         return self.layouts.structs[name].size
 
-    def offset(self, struct: str, member: str) -> int:
-        """Return ``offsetof(struct, member)``."""
-        return self.layouts.structs[struct].fields[member].offset
+    def offset(self, name: str, member: str) -> int:
+        """Return ``offsetof(struct name, member)``."""
+        return self.layouts.structs[name].fields[member].offset
 
     def _make_class(self, layout: StructLayout) -> type[Struct]:
         members: dict[str, Any] = {"__slots__": (), "_layout": layout}
@@ -129,15 +169,18 @@ class Types:
         memory = self.memory
         if ctype.size == 4 and ctype.kind in ("pointer", "uint", "enum"):
             u32 = memory.u32
-            return lambda struct: u32(struct.address + offset)
-        return lambda struct: self.load(ctype, struct.address + offset)
+            return lambda view: u32(view.address + offset)
+        inner = ctype.struct
+        if inner is not None and ctype.kind in ("struct", "union"):
+            return lambda view: self.view(inner, view.address + offset)
+        return lambda view: self.load(ctype, view.address + offset)
 
     def _setter(self, ctype: CType, offset: int) -> Setter:
         memory = self.memory
         if ctype.size == 4 and ctype.kind in ("pointer", "uint", "int", "enum"):
             set_u32 = memory.set_u32
-            return lambda struct, value: set_u32(struct.address + offset, int(value))
-        return lambda struct, value: self.store(ctype, struct.address + offset, value)
+            return lambda view, value: set_u32(view.address + offset, int(value))
+        return lambda view, value: self.store(ctype, view.address + offset, value)
 
     def load(self, ctype: CType, address: int) -> Any:
         """Read a C value: int, bytes (``char[]`` to its NUL, ``unsigned char[]`` whole), view or array."""

@@ -142,8 +142,11 @@ static void forget(struct tlb *tlb, u32 address)
 /* For Python's own accesses; 0 when the access faults, with the error code in tlb->fault_code. */
 EXPORT u32 tlb_lookup(struct tlb *tlb, u32 address, int write)
 {
-	u32 entry = find(tlb, address, write);
+	u32 entry;
 
+	if (!(tlb->cr0 & CR0_PG))
+		return (address & PAGE_MASK) | RW | D | P;
+	entry = find(tlb, address, write);
 	if (!entry)
 		forget(tlb, address);
 	return entry;

@@ -76,6 +76,8 @@ class Tlb:
     def __init__(self, memory: PhysicalMemory, clock: Clock, walker: Walker, library: Path) -> None:
         self.words = memory.words
         self.walker = walker
+        # Only in place of the built-in walker, whose twin it has.
+        self.walks_in_c = type(walker) is PageWalker
         self.code = ctypes.CDLL(str(library))
         self._clock = clock.block
         # Untouched pages of the map cost the host nothing, and a guest touches few.
@@ -96,11 +98,6 @@ class Tlb:
         self._pointer = ctypes.byref(self.block)
         self._lookup = self.code.tlb_lookup
         self._lookup.restype = ctypes.c_uint32
-
-    @property
-    def walks_in_c(self) -> bool:
-        """Whether ``tlb.c`` walks itself: only in place of the built-in walker, whose twin it has."""
-        return type(self.walker) is PageWalker
 
     def load(self, cr3: int, cr0: int) -> None:
         """Follow the CPU's control registers; a change of CR3, or of PG or WP, flushes (SDM 4.10.4.1)."""
@@ -124,17 +121,17 @@ class Tlb:
         PageFault
             As the walker does; the page's entry is dropped, as the CPU drops it (SDM 4.10.4.1).
         """
+        if self.walks_in_c:
+            found: int = self._lookup(self._pointer, address, write)
+            if not found:
+                raise PageFault(address, self.block.fault_code)
+            return found
         entry = self.entries[address >> PAGE_SHIFT]
         needed = RW | D | P if write else P
         if entry & needed == needed:
             return entry
         if not self.block.cr0 & CR0_PG:
             return address & PAGE_MASK | RW | D | P
-        if self.walks_in_c:
-            found: int = self._lookup(self._pointer, address, write)
-            if not found:
-                raise PageFault(address, self.block.fault_code)
-            return found
         try:
             return self._find(address, write, entry)
         except PageFault:
