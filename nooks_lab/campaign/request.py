@@ -9,11 +9,15 @@ import platformdirs
 from nooks_lab import extensions
 from nooks_lab.campaign import paper
 from nooks_lab.campaign.errors import CampaignError
+from nooks_lab.campaign.files import KeepsFiles
 from nooks_lab.campaign.settings import Settings
+from nooks_lab.faults.fat_tools import FatToolMissingError, find_tool
 from nooks_lab.faults.injector.catalogue import PAPER_CLASSES, fault_class
 from nooks_lab.faults.injector.fault_class import DataFault, sites
 from nooks_lab.faults.injector.plan import NothingQualifies
 from nooks_lab.faults.injector.text import text_of
+from nooks_lab.faults.volume_judge import TOOLS
+from nooks_lab.workloads import registry
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,8 @@ class Request:
         NothingQualifies
             When an extension has no instruction for any of the fault classes.
         CampaignError
-            When something cannot be written where it is to go, or two wishes contradict each other.
+            When something cannot be written where it is to go, a program is missing, or two wishes contradict each
+            other.
         """
         if self.dask is not None and self.jobs is not None:
             raise CampaignError("--jobs is for processes on this host, and --dask runs the trials elsewhere")
@@ -70,6 +75,8 @@ class Request:
             )
         for name in self.extensions:
             check_sites(name, self.settings.classes)
+        if self.dask is None:
+            check_tools(self.extensions)
         for path in (self.results, self.csv, self.parquet):
             if path is not None:
                 check_writable(path)
@@ -84,6 +91,16 @@ def check_sites(extension: str, classes: tuple[str, ...]) -> None:
     chosen = [fault_class(name) for name in names]
     if not any(isinstance(each, DataFault) or sites(each, text) for each in chosen):
         raise NothingQualifies(f"no instruction of {extension} qualifies for: {', '.join(names)}")
+
+
+def check_tools(names: Sequence[str]) -> None:
+    """Raise CampaignError when a disk is to be judged and this host has not the programs for it."""
+    if any(isinstance(registry.trial_workload(name), KeepsFiles) for name in names):
+        try:
+            for tool in TOOLS:
+                find_tool(tool)
+        except FatToolMissingError as missing:
+            raise CampaignError(str(missing)) from missing
 
 
 def check_writable(path: Path) -> None:

@@ -17,6 +17,9 @@ from nooks_lab.workloads.written_files import WrittenFiles
 
 _CHATTER = ("fsck.fat ", "Leaving filesystem unchanged.", "Checking ", "Auto-", "Logical sector")
 
+TOOLS = ("fsck.fat", "mcopy")
+"""The judges."""
+
 COMPLAINT = "fsck.fat: "
 """How a sentence begins that tells of the volume's structure, not of a file."""
 

@@ -93,6 +93,8 @@ class TcpStation:
         By port.
     echoes : list of bytes
         Data of the echo replies that have come.
+    heard_at : int
+        The cycle at which the last segment came.
     """
 
     def __init__(self, peer: Peer, address: str = "10.0.0.1") -> None:
@@ -103,6 +105,7 @@ class TcpStation:
         self.connections: dict[Key, Connection] = {}
         self._ended: dict[Key, tuple[int, Connection]] = {}
         self.echoes: list[bytes] = []
+        self.heard_at = 0
         self._neighbours: dict[bytes, bytes] = {}
         self._unsent: list[_Unsent] = []
         self._asked_at = -_ARP_PERIOD
@@ -178,6 +181,7 @@ class TcpStation:
     def _plain(self) -> tuple[Any, ...]:
         return (
             self.echoes,
+            self.heard_at,
             self._neighbours,
             self._unsent,
             self._asked_at,
@@ -193,6 +197,7 @@ class TcpStation:
         connections, ended, services, plain = copy.deepcopy(saved)
         (
             self.echoes,
+            self.heard_at,
             self._neighbours,
             self._unsent,
             self._asked_at,
@@ -282,6 +287,7 @@ class TcpStation:
                 self._send(*packet)
 
     def _segment(self, segment: TcpSegment) -> None:
+        self.heard_at = self.now
         key = segment.source, segment.destination[1]
         connection = self.connections.get(key)
         if connection is not None:

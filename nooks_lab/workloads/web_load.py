@@ -26,8 +26,10 @@ ATTEMPTS = 12
 _PAUSE = CPU_HZ // 20
 PATIENCE = 20.0
 """Simulated seconds after which an attempt has failed."""
-_STEP = 0.0005
-"""Simulated seconds between two looks at the clients."""
+_STEP, _LONG_STEP = 0.0005, 0.005
+"""Simulated seconds between two looks at the clients: the usual, and in a lull."""
+_LULL = CPU_HZ // 100
+"""So long without a segment from the server: it may have died, and nothing is urgent."""
 _CLOSING_STEP, _CLOSING_CYCLES = 0.05, 21 * CPU_HZ // 10
 """After the last connection: the PC remembers one for a second, this end for two."""
 
@@ -142,6 +144,7 @@ class WebLoad:
         arrived: dict[int, bytes] = {}
         wrong: list[str] = []
         unnoticed: list[str] = []
+        begun = station.now
         counts = {"pages": 0, "bytes": 0, "connections": 0, "retries": 0}
         while waiting or active:
             while waiting and len(active) < self.clients:
@@ -149,8 +152,9 @@ class WebLoad:
             for client in active:
                 if client.connection is None and station.now >= client.not_before:
                     self._begin(client, station)
+                    begun = station.now
                     counts["connections"] += 1
-            lab.run(_STEP)
+            lab.run(_STEP if station.now - max(begun, station.heard_at) < _LULL else _LONG_STEP)
             for client in list(active):
                 answer = self._look(client, station)
                 if answer is None:

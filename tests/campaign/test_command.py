@@ -8,6 +8,7 @@ from nooks_lab.campaign import request
 from nooks_lab.campaign.outcome import Outcome
 from nooks_lab.campaign.settings import Settings
 from nooks_lab.cli.main import main
+from nooks_lab.faults import fat_tools
 
 REAL = ("campaign", "--extension", "e1000", "--seed", "1")
 
@@ -97,6 +98,14 @@ def test_classes_without_a_qualifying_instruction_are_told_before_the_first_tria
     monkeypatch.chdir(tmp_path)
     assert run("campaign", "--extension", "e1000", "--classes", "loop", "--results", "r.db") == 2
     assert "no instruction of e1000 qualifies for: loop" in capsys.readouterr().err
+
+
+def test_a_missing_judge_of_disks_is_told_before_the_first_trial(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(fat_tools, "_PATH", str(tmp_path))
+    results = tmp_path / "vfat.sqlite"
+    assert run("campaign", "--extension", "vfat", "--trials", "1", "--results", str(results)) == 2
+    assert "fsck.fat is missing" in capsys.readouterr().err
+    assert not results.exists()
 
 
 def test_another_campaigns_file_is_told_and_left_alone(tmp_path, capsys):
