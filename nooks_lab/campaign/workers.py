@@ -5,10 +5,13 @@ was lost with its worker, which ``joblib.Parallel`` does not; so the processes a
 """
 
 import os
+import signal
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures import wait as wait_for
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any, Protocol
 
 from joblib.externals.loky import ProcessPoolExecutor
@@ -53,6 +56,21 @@ class Workers(Protocol):
         ...
 
 
+@contextmanager
+def _without_interrupt() -> Iterator[None]:
+    """Make processes and threads that Ctrl-C does not reach, also while they begin; here it comes afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # Python's resource tracker would begin within, and let the signal through again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Processes:
     """Worker processes on this host.
 
@@ -73,11 +91,16 @@ class Processes:
         if self._executor is None:
             self._executor = self._start()
         try:
-            begun: Future[Any] = self._executor.submit(work, *arguments)
+            return self._begin(work, *arguments)
         except BrokenExecutor:
             self._executor.shutdown(wait=True)
             self._executor = self._start()
-            begun = self._executor.submit(work, *arguments)
+            return self._begin(work, *arguments)
+
+    def _begin(self, work: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        # What is missing of its processes, the executor makes now.
+        with _without_interrupt():
+            begun: Future[Any] = self._executor.submit(work, *arguments)
         return begun
 
     def _start(self) -> Any:
