@@ -109,14 +109,15 @@ def test_ctrl_c_and_kill_at_any_moment_lose_nothing_and_do_nothing_twice(tmp_pat
         group, code, out, err = disturb(results, number, max(at_least, before + 1 if before else 0))
         now = kept(results)
         assert max(at_least, before) <= now < 2 * TRIALS
-        assert out == ""
         if number == signal.SIGINT:
+            assert out == ""
             assert code == 130
             assert err == (
                 f"nooks-lab: interrupted: {now} of {2 * TRIALS} trials are in {results}; "
                 "the same command goes on with the others\n"
             )
         else:
+            # A worker that had just begun may say on its standard output that its campaign is gone.
             assert code == -signal.SIGKILL
             assert "Traceback" not in err
         assert no_worker_is_left(group)
