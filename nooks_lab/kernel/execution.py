@@ -32,7 +32,10 @@ GATE_WORK = 500
 """
 
 WATCHDOG_LIMIT = BUSY_LIMIT // 5 * 4
-"""Where the NMI watchdog strikes, if there is one, a little before the system counts as hung."""
+"""Where the NMI watchdog first strikes, if there is one, a little before the system counts as hung."""
+
+WATCHDOG_PERIOD = BUSY_LIMIT // 20
+"""How much further on it strikes again, when the system has not come to life."""
 
 INTERRUPT_WORK = 5_000
 """What an interrupt or exception counts: entry, controller, device, the softirqs behind it, and the way back."""
@@ -198,16 +201,17 @@ class Execution:
     def _run(self, eip: int) -> None:
         """Run from ``eip`` until the machine code returns to the kernel."""
         machine, cpu, gates = self.machine, self.machine.cpu, self.gates
-        entered_at, watched = self._work(), self.nmi_watchdog
+        entered_at = self._work()
+        strike = WATCHDOG_LIMIT if self.nmi_watchdog else BUSY_LIMIT
         while True:
             work = self._work() - max(entered_at, self._idle_at)
-            if watched and work >= WATCHDOG_LIMIT:
-                watched = False
+            # A strike comes first, and its handler runs, however far beyond every limit device accesses have led.
+            if self.nmi_watchdog and work >= strike:
+                strike = work + WATCHDOG_PERIOD
                 eip = self._watchdog(eip)
-            left = BUSY_LIMIT - work
-            if left <= 0:
+            elif work >= BUSY_LIMIT:
                 raise Hang(f"machine code at {eip:08x} does not return: {BUSY_LIMIT} instructions of work")
-            if machine.run(eip, machine.clock.now + left) is Stop.DEADLINE:
+            if machine.run(eip, machine.clock.now + strike - work) is Stop.DEADLINE:
                 eip = cpu.eip
                 continue
             at = cpu.eip - 1
@@ -219,8 +223,7 @@ class Execution:
             else:
                 self._passes += 1
             if gate is None or at == self._idle:
-                if watched and not cpu.eflags & EFLAGS_IF:
-                    watched = False
+                if self.nmi_watchdog and not cpu.eflags & EFLAGS_IF:
                     eip = self._watchdog(cpu.eip)
                 else:
                     eip = self._halted(cpu.eip)
@@ -236,8 +239,8 @@ class Execution:
         """Deliver the NMI of a watchdog that has found the CPU locked up; returns where the CPU goes on.
 
         As Linux 2.4's ``nmi_watchdog``: through the I/O APIC the timer's ticks come as NMIs too, whatever EFLAGS.IF is
-        and even to a halted CPU, and the handler looks whether ordinary life goes on.  Only the NMI that finds it
-        does not is simulated; the others would cost a few hundred cycles in ten milliseconds.
+        and even to a halted CPU, and the handler looks whether ordinary life goes on.  Only the NMIs that find it
+        does not are simulated; the others would cost a few hundred cycles in ten milliseconds.
         """
         cpu = self.machine.cpu
         exceptions.deliver(cpu, self.linear, exceptions.NMI, None, eip)
