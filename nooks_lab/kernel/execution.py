@@ -291,7 +291,7 @@ class Execution:
         raise Hang("an exception handler returned to kernel code that had failed")
 
     def rested(self) -> None:
-        """A task has given up the CPU: nothing loops, and every budget starts anew."""
+        """A task has given up the CPU, or what looped was ended: nothing loops, and every budget starts anew."""
         self._idle_at = self._work()
 
     def idle(self, until: int) -> None:

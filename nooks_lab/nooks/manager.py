@@ -176,6 +176,8 @@ class Nooks:
             # The watchdog leaves a loop of the kernel's own alone.
             return vector == NMI
         if vector == NMI:
+            # Whoever looped is thrown out here; what it has used up is nobody else's.
+            self.kernel.execution.rested()
             raise ExtensionFault(domain, f"livelock: {self._place(regs.eip)} does not return")
         if self.log_only is not None and self.log_only.let_through(vector, regs):
             return True

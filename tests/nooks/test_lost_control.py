@@ -16,19 +16,35 @@ from nooks_lab.nooks.manager import Nooks
 SOURCE = """
 #include <linux/module.h>
 #include <linux/kernel.h>
+#include <linux/timer.h>
 #include <asm/io.h>
 
+static struct timer_list timers[2];
 int add(int a, int b) { return a + b; }
 int push_to_nowhere(void) { __asm__ volatile("movl $0x1000, %esp; pushl %eax"); return 0; }
 int push_to_the_kernel(unsigned long at) { __asm__ volatile("movl %0, %%esp; pushl %%eax" : : "r"(at)); return 0; }
 int wait_on_a_bad_stack(void) { __asm__ volatile("movl $0x1000, %esp; 1: jmp 1b"); return 0; }
-int loop(void) { __asm__ volatile("1: jmp 1b"); return 0; }
 int loop_without_interrupts(void) { __asm__ volatile("cli; 1: jmp 1b"); return 0; }
+int loop(void) { __asm__ volatile("1: jmp 1b"); return 0; }
 int loop_over_a_register(unsigned long at)
 {
 	__asm__ volatile("cli");
 	for (;;)
 		(void)*(volatile unsigned int *)at;
+}
+static void take_long(unsigned long steps) { __asm__ volatile("1: loop 1b" : "+c"(steps)); }
+static void at_once(struct timer_list *timer, void (*function)(unsigned long), unsigned long data)
+{
+	init_timer(timer);
+	timer->function = function;
+	timer->data = data;
+	mod_timer(timer, 0);
+}
+int loop_in_a_timer(void)
+{
+	at_once(&timers[0], take_long, 20000000);
+	at_once(&timers[1], (void (*)(unsigned long))loop_without_interrupts, 0);
+	return -5;
 }
 int loop_over_a_port(void) { for (;;) inb(0x80); return 0; }
 int loop_over_the_kernel(void) { for (;;) printk(""); return 0; }
@@ -116,6 +132,12 @@ def test_a_loop_of_device_reads_is_ended_however_much_they_count() -> None:
     with boot() as lab:
         register = lab.kernel.functions["ioremap"][0](lab.kernel.pci.devices()[0].resource[0].start, 4096)
         fails(lab, "livelock", lambda: call(lab, "loop_over_a_register", register))
+
+
+def test_the_idle_loop_goes_on_after_an_interrupt_that_was_ended() -> None:
+    """A timer that takes long and one that never ends leave the CPU no time, but then they are over."""
+    with boot() as lab:
+        fails(lab, "livelock", lambda: call(lab, "loop_in_a_timer"))
 
 
 def test_who_loops_in_the_kernels_page_table_is_still_to_blame() -> None:
