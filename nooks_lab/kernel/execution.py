@@ -88,6 +88,8 @@ class Execution:
         self._return = self._place("ret_to_kernel", bytes((_HLT,)), lambda gate: self._no_caller)
         self._system_call = self._place("system_call", bytes((_HLT, _RET)), lambda gate: self._no_caller)
         self._idle = self._place("default_idle", bytes((_HLT, _RET)), lambda gate: self._no_caller)
+        # Machine code that has jumped to these has halted the CPU, as it can with any other hlt.
+        self._stray = (self._idle, self._system_call)
 
     def _no_caller(self) -> int:
         raise Hang("machine code returned to a kernel that had not called it")
@@ -222,7 +224,7 @@ class Execution:
                 self._interrupts += 1
             else:
                 self._passes += 1
-            if gate is None or at == self._idle:
+            if gate is None or at in self._stray:
                 if self.nmi_watchdog and not cpu.eflags & EFLAGS_IF:
                     eip = self._watchdog(cpu.eip)
                 else:
@@ -274,8 +276,15 @@ class Execution:
         return cpu.eip
 
     def bug(self, bug: KernelBug, eip: int) -> int:
-        """Deliver BUG(), which is an invalid opcode in Linux; returns where the CPU goes on."""
-        self.report(f"kernel BUG: {bug}\n")
+        """Deliver BUG(), which is an invalid opcode in Linux; returns where the CPU goes on.
+
+        BUG() first says what is wrong, and it takes the kernel's page table to write the kernel's log: an extension
+        that has jumped here past its wrapper gets no further than that.
+        """
+        try:
+            self.report(f"kernel BUG: {bug}\n")
+        except PageFault as fault:
+            return self.fault(fault, eip)
         exceptions.deliver(self.machine.cpu, self.linear, INVALID_OPCODE, None, eip)
         return self.machine.cpu.eip
 

@@ -341,8 +341,8 @@ class Kernel:
         return DoubleFaultTask(self.machine, self.execution, self.page_table, page, stack, handle).page
 
     def log(self, text: str) -> None:
-        """Write a line of the kernel's own into its log."""
-        self.printk.log(text.encode())
+        """Write a line of the kernel's own into its log; a path that is no text comes out as the bytes it was."""
+        self.printk.log(text.encode("utf-8", "surrogateescape"))
 
     def dmesg(self) -> str:
         """Return the kernel log."""

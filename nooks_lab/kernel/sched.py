@@ -94,7 +94,7 @@ class Scheduler:
         self.threads: dict[int, Thread] = {}
         self._boot = greenlet.getcurrent()
         self._timeouts: dict[int, int] = {}
-        self._pid = types.offset("task_struct", "pid")
+        self._pid, self._resched = (types.offset("task_struct", name) for name in ("pid", "need_resched"))
         self.jiffies: Callable[[], int] = lambda: 0
         self.resting: Callable[[], None] = lambda: None
         self._unwinding: dict[int, Exception] = {}
@@ -127,9 +127,13 @@ class Scheduler:
 
         Raises
         ------
+        KernelBug
+            In an interrupt.
         RuntimeError
-            Outside of any.
+            Outside of any process.
         """
+        if self.in_interrupt():
+            raise KernelBug("waiting in interrupt")
         if self.current_pid() == 0:
             raise RuntimeError("a call that waits needs a process: make it inside kernel.in_task")
 
@@ -298,6 +302,8 @@ class Scheduler:
         """
         if self.in_interrupt():
             raise KernelBug("scheduling in interrupt")
+        # As Linux does; whoever may not write this, in a domain, gives up no CPU in the kernel's name.
+        self._memory.set_u32(self._memory.u32(self._current) + self._resched, 0)
         running = greenlet.getcurrent()
         if running is self._boot:
             return

@@ -50,7 +50,9 @@ class Vmalloc:
 
     @export(cycles=1_000)
     def ioremap(self, offset: int, size: int) -> int:
-        """Map device registers at a physical address, uncached; 0 when there is no room."""
+        """Map device registers at a physical address, uncached; 0 when there is no room, or nothing to map."""
+        if not size or offset + size > 1 << 32:
+            return 0
         first = offset & PAGE_MASK
         length = (offset + size + PAGE_SIZE - 1 & PAGE_MASK) - first
         area = self._get_area(length, _VM_IOREMAP)

@@ -176,7 +176,8 @@ class Xpc:
         except MemoryError as error:
             raise ExtensionFault(domain, str(error)) from error
         chain.append(Frame(domain, at, self._clock.block.now, thread=thread))
-        self.inside = domain
+        # None, unless an extension has jumped here itself; then it is what the CPU comes back to.
+        outer, self.inside = self.inside, domain
         self._cpu.load_cr3(domain.directory)
         self._cpu.set("esp", stack.esp)
         try:
@@ -186,7 +187,7 @@ class Xpc:
             if not chain:
                 self._frames.pop(pid, None)
             # The kernel's page table first: what the domain left in CR3 is not to be trusted.
-            self.inside = None
+            self.inside = outer
             self._cpu.load_cr3(self._kernel.page_table.directory)
             self._restore_context(at)
             if not nested:
