@@ -70,7 +70,7 @@ class Vmalloc:
     def alloc(self, size: int) -> int:
         """Return the address of a new area of ``size`` bytes, or 0."""
         length = size + PAGE_SIZE - 1 & PAGE_MASK
-        if not length or length >> 12 > self._pages.nr_free_pages:
+        if not length or length >> 12 > self._pages.nr_available:
             return 0
         area = self._get_area(length, _VM_ALLOC)
         if area is None:
