@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from nooks_lab.kernel.bug import KernelBug
 from nooks_lab.kernel.exports import Signature
 from nooks_lab.machine import exceptions
+from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.cpu import EFLAGS_IF, INVALID_OPCODE, PAGE_FAULT, Stop
 from nooks_lab.machine.machine import Machine
 from nooks_lab.machine.paging import PageFault
@@ -39,6 +40,10 @@ WATCHDOG_PERIOD = BUSY_LIMIT // 20
 
 INTERRUPT_WORK = 5_000
 """What an interrupt or exception counts: entry, controller, device, the softirqs behind it, and the way back."""
+
+
+STARVED_CYCLES = CPU_HZ // 50
+"""Two ticks, 20 ms.  Interrupts that take all of a shorter time are a burst, however much work they are."""
 
 
 class Hang(Exception):  # noqa: N818 - an event of the guest
@@ -83,7 +88,7 @@ class Execution:
         self.report: Callable[[str], None] = lambda message: None
         self.need_resched: Callable[[], bool] = lambda: False
         self._passes = self._interrupts = 0
-        self._idle_at = 0
+        self._idle_at = self._idle_cycle = 0
         self.nmi_watchdog = False
         self._return = self._place("ret_to_kernel", bytes((_HLT,)), lambda gate: self._no_caller)
         self._system_call = self._place("system_call", bytes((_HLT, _RET)), lambda gate: self._no_caller)
@@ -301,7 +306,7 @@ class Execution:
 
     def rested(self) -> None:
         """A task has given up the CPU, or what looped was ended: nothing loops, and every budget starts anew."""
-        self._idle_at = self._work()
+        self._idle_at, self._idle_cycle = self._work(), self.machine.clock.now
 
     def idle(self, until: int) -> None:
         """Run the idle loop, interrupts on, until ``until`` cycles have passed or a task wants the CPU.
@@ -342,7 +347,8 @@ class Execution:
                 at_iret = gate.function is None
                 if at_iret:
                     self._interrupts += 1
-                    if self._work() - self._idle_at > BUSY_LIMIT:
+                    starved = machine.clock.now - self._idle_cycle > STARVED_CYCLES
+                    if starved and self._work() - self._idle_at > BUSY_LIMIT:
                         raise Hang(f"interrupts leave the CPU no time: {BUSY_LIMIT} instructions of work")
             if machine.clock.now < until and machine.pic.pending() is None:
                 machine.idle(until)

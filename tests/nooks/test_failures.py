@@ -366,11 +366,11 @@ def test_an_extension_that_calls_the_kernel_for_ever_is_stopped(system: System) 
     assert system.nooks.recoveries[-1].trigger.startswith("livelock: after 1,7")
 
 
-def unacknowledging() -> ObjectFile:
+def unacknowledging(instead: str = "udelay(100)") -> ObjectFile:
     """The e1000 with a handler that, once armed, does not read the register that quiets the device."""
     text = armed_driver.armed_source()
     body = text.index("\twhile (work-- > 0) {\n", text.index("static void e1000_intr("))
-    bug = "\tif (bug_place == 7) {\n\t\tudelay(100);\n\t\treturn;\n\t}\n"
+    bug = f"\tif (bug_place == 7) {{\n\t\t{instead};\n\t\treturn;\n\t}}\n"
     path = extensions.source("e1000")
     return extensions.build("e1000.c", text[:body] + bug + text[body:], include=(path.parent,))
 
@@ -407,6 +407,24 @@ def test_a_handler_that_never_acknowledges_storms_for_ever_unless_it_is_recovere
         # The detector's window is a hundredth of a second, and the first may have begun before the storm.
         assert 90 < first < 200
         assert second < 10
+        assert ping(lab)
+
+
+def test_a_storm_of_short_interrupts_is_recovered_however_much_work_they_are() -> None:
+    with nl.boot(nooks=True) as lab:
+        lab.peer.on_frame = answer
+        lab.insmod(
+            unacknowledging("for (work = 8; work > 0; work--)\n\t\t\t(void)er32(adapter, E1000_STATUS)")
+        )
+        assert lab.ifup("eth0", OURS, NETMASK) == 0
+        lab.run(0.05)
+        lab.kernel.memory.set_u32(armed_driver.symbol(lab, "bug_place"), 7)
+        lab.peer.send(BROADCAST)
+        lab.run(0.5)
+        assert lab.nooks is not None
+        (recovery,) = lab.nooks.recoveries
+        assert (recovery.ok, recovery.leaked) == (True, 0)
+        assert recovery.trigger.startswith("livelock: interrupts of line 11 have taken ")
         assert ping(lab)
 
 
