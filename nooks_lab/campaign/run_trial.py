@@ -12,7 +12,7 @@ from nooks_lab.campaign.outcome import Observation, judge
 from nooks_lab.campaign.system import SystemKey, TrialSystem, boot_system, settle
 from nooks_lab.campaign.trial import TrialResult, TrialSpec
 from nooks_lab.faults import census
-from nooks_lab.faults.injector import PAPER_CLASSES, Injection, choose
+from nooks_lab.faults.injector import PAPER_CLASSES, Injection, PlannedFault, choose
 from nooks_lab.kernel.fs.file_error import FileError
 from nooks_lab.kernel.kernel import FATAL, Hang, Panic, TaskDied, TripleFault
 from nooks_lab.kernel.sched import ForkFailed
@@ -24,8 +24,10 @@ from nooks_lab.workloads.workload import WorkloadResult
 TRIAL_SECONDS = 5
 """Simulated seconds that a workload gets; without a fault it takes less than one."""
 
-MOST_INTERRUPTS = 10_000
-"""Interrupts that it gets; without a fault it takes some hundreds."""
+MOST_INTERRUPTS = 40_000
+"""Interrupts that it gets; without a fault it takes some hundreds.  A storm has fewer in the 10 ms after which Nooks,
+and the 20 ms after which the kernel, calls it one.
+"""
 
 _LOOK = CPU_HZ // 20
 
@@ -58,10 +60,18 @@ def run_trial(spec: TrialSpec, fork: bool | None = None) -> TrialResult:
         When the host fails, as it should not.
     """
     if can_fork() if fork is None else fork:
-        return in_child(partial(_try, kept_system(SystemKey.of(spec)), spec))
+        system = kept_system(SystemKey.of(spec))
+        return in_child(partial(_try, system, spec, _plan(system, spec)))
     system = boot_system(SystemKey.of(spec))
     with system.lab:
-        return _try(system, spec)
+        return _try(system, spec, _plan(system, spec))
+
+
+def _plan(system: TrialSystem, spec: TrialSpec) -> tuple[PlannedFault, ...]:
+    """Choose the faults; before there is a child, so that the caller learns of it when there are none to choose."""
+    module = system.lab.kernel.modules.loaded[spec.extension]
+    seed = f"{spec.seed}/{spec.number}"
+    return choose(module, seed, spec.faults, spec.classes or PAPER_CLASSES, spec.placement)
 
 
 _kept: OrderedDict[SystemKey, TrialSystem] = OrderedDict()
@@ -126,12 +136,9 @@ class _Trial:
         return not self.end and not self.stuck
 
 
-def _try(system: TrialSystem, spec: TrialSpec) -> TrialResult:
+def _try(system: TrialSystem, spec: TrialSpec, planned: tuple[PlannedFault, ...]) -> TrialResult:
     lab, trial = system.lab, _Trial(system, spec)
     kernel, module = lab.kernel, lab.kernel.modules.loaded[spec.extension]
-    planned = choose(
-        module, f"{spec.seed}/{spec.number}", spec.faults, spec.classes or PAPER_CLASSES, spec.placement
-    )
     if spec.panic_on_oops:
         kernel.memory.set_u32(kernel.variable("panic_on_oops"), 1)
     trial.earlier = len(lab.nooks.recovery.done) if lab.nooks is not None else 0

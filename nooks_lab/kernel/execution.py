@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from nooks_lab.kernel.bug import KernelBug
 from nooks_lab.kernel.exports import Signature
 from nooks_lab.machine import exceptions
+from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.cpu import EFLAGS_IF, INVALID_OPCODE, PAGE_FAULT, Stop
 from nooks_lab.machine.machine import Machine
 from nooks_lab.machine.paging import PageFault
@@ -32,10 +33,17 @@ GATE_WORK = 500
 """
 
 WATCHDOG_LIMIT = BUSY_LIMIT // 5 * 4
-"""Where the NMI watchdog strikes, if there is one, a little before the system counts as hung."""
+"""Where the NMI watchdog first strikes, if there is one, a little before the system counts as hung."""
+
+WATCHDOG_PERIOD = BUSY_LIMIT // 20
+"""How much further on it strikes again, when the system has not come to life."""
 
 INTERRUPT_WORK = 5_000
 """What an interrupt or exception counts: entry, controller, device, the softirqs behind it, and the way back."""
+
+
+STARVED_CYCLES = CPU_HZ // 50
+"""Two ticks, 20 ms.  Interrupts that take all of a shorter time are a burst, however much work they are."""
 
 
 class Hang(Exception):  # noqa: N818 - an event of the guest
@@ -80,11 +88,13 @@ class Execution:
         self.report: Callable[[str], None] = lambda message: None
         self.need_resched: Callable[[], bool] = lambda: False
         self._passes = self._interrupts = 0
-        self._idle_at = 0
+        self._idle_at = self._idle_cycle = 0
         self.nmi_watchdog = False
         self._return = self._place("ret_to_kernel", bytes((_HLT,)), lambda gate: self._no_caller)
         self._system_call = self._place("system_call", bytes((_HLT, _RET)), lambda gate: self._no_caller)
         self._idle = self._place("default_idle", bytes((_HLT, _RET)), lambda gate: self._no_caller)
+        # Machine code that has jumped to these has halted the CPU, as it can with any other hlt.
+        self._stray = (self._idle, self._system_call)
 
     def _no_caller(self) -> int:
         raise Hang("machine code returned to a kernel that had not called it")
@@ -198,16 +208,17 @@ class Execution:
     def _run(self, eip: int) -> None:
         """Run from ``eip`` until the machine code returns to the kernel."""
         machine, cpu, gates = self.machine, self.machine.cpu, self.gates
-        entered_at, watched = self._work(), self.nmi_watchdog
+        entered_at = self._work()
+        strike = WATCHDOG_LIMIT if self.nmi_watchdog else BUSY_LIMIT
         while True:
             work = self._work() - max(entered_at, self._idle_at)
-            if watched and work >= WATCHDOG_LIMIT:
-                watched = False
+            # A strike comes first, and its handler runs, however far beyond every limit device accesses have led.
+            if self.nmi_watchdog and work >= strike:
+                strike = work + WATCHDOG_PERIOD
                 eip = self._watchdog(eip)
-            left = BUSY_LIMIT - work
-            if left <= 0:
+            elif work >= BUSY_LIMIT:
                 raise Hang(f"machine code at {eip:08x} does not return: {BUSY_LIMIT} instructions of work")
-            if machine.run(eip, machine.clock.now + left) is Stop.DEADLINE:
+            if machine.run(eip, machine.clock.now + strike - work) is Stop.DEADLINE:
                 eip = cpu.eip
                 continue
             at = cpu.eip - 1
@@ -218,9 +229,8 @@ class Execution:
                 self._interrupts += 1
             else:
                 self._passes += 1
-            if gate is None or at == self._idle:
-                if watched and not cpu.eflags & EFLAGS_IF:
-                    watched = False
+            if gate is None or at in self._stray:
+                if self.nmi_watchdog and not cpu.eflags & EFLAGS_IF:
                     eip = self._watchdog(cpu.eip)
                 else:
                     eip = self._halted(cpu.eip)
@@ -236,8 +246,8 @@ class Execution:
         """Deliver the NMI of a watchdog that has found the CPU locked up; returns where the CPU goes on.
 
         As Linux 2.4's ``nmi_watchdog``: through the I/O APIC the timer's ticks come as NMIs too, whatever EFLAGS.IF is
-        and even to a halted CPU, and the handler looks whether ordinary life goes on.  Only the NMI that finds it
-        does not is simulated; the others would cost a few hundred cycles in ten milliseconds.
+        and even to a halted CPU, and the handler looks whether ordinary life goes on.  Only the NMIs that find it
+        does not are simulated; the others would cost a few hundred cycles in ten milliseconds.
         """
         cpu = self.machine.cpu
         exceptions.deliver(cpu, self.linear, exceptions.NMI, None, eip)
@@ -271,8 +281,15 @@ class Execution:
         return cpu.eip
 
     def bug(self, bug: KernelBug, eip: int) -> int:
-        """Deliver BUG(), which is an invalid opcode in Linux; returns where the CPU goes on."""
-        self.report(f"kernel BUG: {bug}\n")
+        """Deliver BUG(), which is an invalid opcode in Linux; returns where the CPU goes on.
+
+        BUG() first says what is wrong, and it takes the kernel's page table to write the kernel's log: an extension
+        that has jumped here past its wrapper gets no further than that.
+        """
+        try:
+            self.report(f"kernel BUG: {bug}\n")
+        except PageFault as fault:
+            return self.fault(fault, eip)
         exceptions.deliver(self.machine.cpu, self.linear, INVALID_OPCODE, None, eip)
         return self.machine.cpu.eip
 
@@ -288,8 +305,8 @@ class Execution:
         raise Hang("an exception handler returned to kernel code that had failed")
 
     def rested(self) -> None:
-        """A task has given up the CPU: nothing loops, and every budget starts anew."""
-        self._idle_at = self._work()
+        """A task has given up the CPU, or what looped was ended: nothing loops, and every budget starts anew."""
+        self._idle_at, self._idle_cycle = self._work(), self.machine.clock.now
 
     def idle(self, until: int) -> None:
         """Run the idle loop, interrupts on, until ``until`` cycles have passed or a task wants the CPU.
@@ -331,7 +348,8 @@ class Execution:
                 at_iret = gate.function is None
                 if at_iret:
                     self._interrupts += 1
-                    if self._work() - self._idle_at > BUSY_LIMIT:
+                    starved = machine.clock.now - self._idle_cycle > STARVED_CYCLES
+                    if starved and self._work() - self._idle_at > BUSY_LIMIT:
                         raise Hang(f"interrupts leave the CPU no time: {BUSY_LIMIT} instructions of work")
             if machine.clock.now < until and machine.pic.pending() is None:
                 machine.idle(until)

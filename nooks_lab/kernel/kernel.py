@@ -309,7 +309,7 @@ class Kernel:
         self.fs.boot(self.exported)
         self.sound.boot(self.exported)
         self.fs.kupdate.spawn = self._daemon
-        self.pages.reclaim = self.fs.reclaim
+        self.pages.reclaim, self.pages.may_dip = self.fs.reclaim, self.sched.may_dip
         self.symbols.add(None, *self.image.text, self.image.exported)
         names = {gate.name: address for address, gate in self.execution.gates.items()}
         self.symbols.add(None, min(self.execution.gates), max(self.execution.gates) + GATE_SIZE, names)
@@ -341,8 +341,8 @@ class Kernel:
         return DoubleFaultTask(self.machine, self.execution, self.page_table, page, stack, handle).page
 
     def log(self, text: str) -> None:
-        """Write a line of the kernel's own into its log."""
-        self.printk.log(text.encode())
+        """Write a line of the kernel's own into its log; a path that is no text comes out as the bytes it was."""
+        self.printk.log(text.encode("utf-8", "surrogateescape"))
 
     def dmesg(self) -> str:
         """Return the kernel log."""
@@ -365,9 +365,15 @@ class Kernel:
         result: T = thread.result
         return result
 
-    def start(self, name: str, body: Callable[[], Any]) -> Thread:
-        """Make a process that executes kernel code ``body``; :meth:`wait` or :meth:`run` runs it."""
-        return self.sched.spawn(name, lambda: self.execution.system_call(body), self._exit)
+    def start(self, name: str, body: Callable[[], Any], flags: int = 0) -> Thread:
+        """Make a process that executes kernel code ``body``; :meth:`wait` or :meth:`run` runs it.
+
+        Parameters
+        ----------
+        flags : int
+            See :meth:`.Scheduler.spawn`.
+        """
+        return self.sched.spawn(name, lambda: self.execution.system_call(body), self._exit, flags)
 
     def _exit(self, task: Any) -> None:
         """``do_exit``: a process gives up what it has open, whatever it ended of."""

@@ -13,6 +13,9 @@ from nooks_lab.machine.memory import PAGE_SHIFT, PAGE_SIZE
 MAX_ORDER = 10
 _NOT_FREE = 0xFFFFFFFF
 
+BALANCE_RATIO, BALANCE_MIN, BALANCE_MAX = 128, 20, 255
+"""``zone_balance_ratio``, ``_min`` and ``_max``: which share of a zone's pages is kept back, and its bounds."""
+
 JUNK = 0x5A
 """What freed pages and objects are filled with, so that a use after free meets nonsense."""
 
@@ -30,6 +33,15 @@ class PageAllocator:
         Address of the counter ``nr_free_pages``.
     pages : int
         Page frames in RAM.
+
+    Attributes
+    ----------
+    pages_min : int
+        So many free pages are kept for those who must have them so that others get memory back (``PF_MEMALLOC``).
+    may_dip : callable
+        Tells whether the running task is one of those.
+    reclaim : callable
+        Frees what caches hold only for speed; returns how much.
     """
 
     def __init__(
@@ -44,6 +56,8 @@ class PageAllocator:
         self._virtual = types.offset("page", "virtual")
         self._area_size = types.size("free_area")
         self._reserved = 1 << 14
+        self.pages_min = max(BALANCE_MIN, min(pages // BALANCE_RATIO, BALANCE_MAX))
+        self.may_dip: Callable[[], bool] = lambda: False
         self.reclaim: Callable[[], int] = lambda: 0
         self._reclaiming = False
 
@@ -82,6 +96,17 @@ class PageAllocator:
         """Free pages, as the kernel's counter says."""
         return self._memory.u32(self._nr_free)
 
+    @property
+    def nr_available(self) -> int:
+        """Free pages that the running task can have: without ``PF_MEMALLOC`` not the last ``pages_min``."""
+        return self.nr_free_pages if self.may_dip() else max(0, self.nr_free_pages - self.pages_min)
+
+    def try_to_free_pages(self, count: int) -> bool:
+        """Have the caches freed until the running task can have so many pages; tells whether it can."""
+        while self.nr_available < count and self.reclaim():
+            pass
+        return self.nr_available >= count
+
     @export(cycles=200)
     def __get_free_pages(self, gfp_mask: int, order: int) -> int:
         return self.alloc(order)
@@ -116,7 +141,15 @@ class PageAllocator:
                 self._reclaiming = False
         return address
 
+    def alloc_from_reserve(self, order: int) -> int:
+        """:meth:`alloc` for a task that will get memory back: the last pages, too."""
+        return self.alloc(order) or self._take_block(order)
+
     def _alloc(self, order: int) -> int:
+        left = self._memory.u32(self._nr_free) - (1 << order)
+        return 0 if left < self.pages_min and not self.may_dip() else self._take_block(order)
+
+    def _take_block(self, order: int) -> int:
         memory = self._memory
         for larger in range(order, MAX_ORDER):
             head = self._free_area + larger * self._area_size

@@ -22,6 +22,7 @@ THREAD_SIZE = 8192
 _STACK_ORDER = 1
 
 TASK_RUNNING, TASK_INTERRUPTIBLE, TASK_UNINTERRUPTIBLE, TASK_ZOMBIE = 0, 1, 2, 4
+PF_MEMALLOC = 0x800
 SIGKILL = 9
 MAX_SCHEDULE_TIMEOUT = 0x7FFFFFFF
 
@@ -94,7 +95,7 @@ class Scheduler:
         self.threads: dict[int, Thread] = {}
         self._boot = greenlet.getcurrent()
         self._timeouts: dict[int, int] = {}
-        self._pid = types.offset("task_struct", "pid")
+        self._pid, self._resched = (types.offset("task_struct", name) for name in ("pid", "need_resched"))
         self.jiffies: Callable[[], int] = lambda: 0
         self.resting: Callable[[], None] = lambda: None
         self._unwinding: dict[int, Exception] = {}
@@ -127,21 +128,33 @@ class Scheduler:
 
         Raises
         ------
+        KernelBug
+            In an interrupt.
         RuntimeError
-            Outside of any.
+            Outside of any process.
         """
+        if self.in_interrupt():
+            raise KernelBug("waiting in interrupt")
         if self.current_pid() == 0:
             raise RuntimeError("a call that waits needs a process: make it inside kernel.in_task")
+
+    def may_dip(self) -> bool:
+        """Tell whether the running task may have the last pages; an interrupt of it may not."""
+        return bool(self.current.flags & PF_MEMALLOC) and not self.in_interrupt()
 
     def in_interrupt(self) -> bool:
         """Tell whether the CPU is in an interrupt handler or softirq."""
         return bool(self._irq_stat.local_irq_count + self._irq_stat.local_bh_count)
 
-    def spawn(self, name: str, body: Callable[[], Any], at_exit: Callable[[Any], None] = _nothing) -> Thread:
+    def spawn(
+        self, name: str, body: Callable[[], Any], at_exit: Callable[[Any], None] = _nothing, flags: int = 0
+    ) -> Thread:
         """Make a runnable task that executes ``body`` in process context.
 
         Parameters
         ----------
+        flags : int
+            ``PF_MEMALLOC``: it gets memory back, and may have the last pages for that; its stack is the first.
         at_exit : callable (task)
             Called in the task's context when it has ended, or was killed.
 
@@ -150,7 +163,8 @@ class Scheduler:
         ForkFailed
             When no kernel stack can be allocated.
         """
-        stack = self._pages.alloc(_STACK_ORDER)
+        alloc = self._pages.alloc_from_reserve if flags & PF_MEMALLOC else self._pages.alloc
+        stack = alloc(_STACK_ORDER)
         if not stack:
             raise ForkFailed(f"no memory for the kernel stack of task {name}")
         self._memory.fill(stack, THREAD_SIZE, 0)
@@ -158,6 +172,7 @@ class Scheduler:
         pid = self._memory.u32(self._last_pid) + 1
         self._memory.set_u32(self._last_pid, pid)
         self._fill(task, name.encode()[:15], pid)
+        task.flags = flags
         self._link(task)
 
         def run() -> None:
@@ -298,6 +313,8 @@ class Scheduler:
         """
         if self.in_interrupt():
             raise KernelBug("scheduling in interrupt")
+        # As Linux does; whoever may not write this, in a domain, gives up no CPU in the kernel's name.
+        self._memory.set_u32(self._memory.u32(self._current) + self._resched, 0)
         running = greenlet.getcurrent()
         if running is self._boot:
             return

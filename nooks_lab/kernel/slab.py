@@ -77,6 +77,7 @@ class SlabAllocator:
         self._caches = [
             types.view("kmem_cache", caches + i * types.size("kmem_cache")) for i in range(len(SIZES))
         ]
+        self._own = frozenset(cache.address for cache in self._caches)
         self._list = types.offset("page", "list")
         self._flags = types.offset("page", "flags")
         self._bufctl = types.offset("slab", "bufctl")
@@ -173,7 +174,11 @@ class SlabAllocator:
         page = self._pages.page(address)
         if not self._memory.u32(page + self._flags) & _PG_SLAB:
             return None
-        cache = self._types.view("kmem_cache", self._memory.u32(page + self._list))
+        address_of_cache = self._memory.u32(page + self._list)
+        if address_of_cache not in self._own:
+            # A slab of another allocator's: a domain's heap, or, for such a heap, the kernel's.
+            return None
+        cache = self._types.view("kmem_cache", address_of_cache)
         slab = self._memory.u32(page + self._list + 4)
         _, first, _, _ = self._slab.read(slab)
         size = cache.objsize

@@ -50,7 +50,9 @@ class Vmalloc:
 
     @export(cycles=1_000)
     def ioremap(self, offset: int, size: int) -> int:
-        """Map device registers at a physical address, uncached; 0 when there is no room."""
+        """Map device registers at a physical address, uncached; 0 when there is no room, or nothing to map."""
+        if not size or offset + size > 1 << 32:
+            return 0
         first = offset & PAGE_MASK
         length = (offset + size + PAGE_SIZE - 1 & PAGE_MASK) - first
         area = self._get_area(length, _VM_IOREMAP)
@@ -68,7 +70,7 @@ class Vmalloc:
     def alloc(self, size: int) -> int:
         """Return the address of a new area of ``size`` bytes, or 0."""
         length = size + PAGE_SIZE - 1 & PAGE_MASK
-        if not length or length >> 12 > self._pages.nr_free_pages:
+        if not length or length >> 12 > self._pages.nr_available:
             return 0
         area = self._get_area(length, _VM_ALLOC)
         if area is None:

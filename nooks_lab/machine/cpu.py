@@ -29,6 +29,7 @@ from nooks_lab.machine.tlb import WALK, Tlb
 EFLAGS_IF = 0x200
 EFLAGS_TF = 0x100
 EFLAGS_NT = 0x4000
+EFLAGS_VM = 0x20000
 
 CR3_LOAD_CYCLES = 200
 """``mov %cr3`` serialises the pipeline; the misses that follow are counted apart."""
@@ -390,7 +391,9 @@ class Cpu:
         The note can only be cleared by restoring a context that lacks it, so everything else is put back.
         """
         values = self.registers()
-        segments = {register: self._uc.reg_read(register) for register in _SEGMENTS}
+        # Those of virtual-8086 mode mean nothing to a protected-mode CPU, and it leaves that mode for every exception.
+        kept = () if self.eflags & EFLAGS_VM else _SEGMENTS
+        segments = {register: self._uc.reg_read(register) for register in kept}
         tables = {register: self._uc.reg_read(register) for register in _TABLES}
         self._uc.context_restore(self._clean)
         for register, table in tables.items():
@@ -400,6 +403,11 @@ class Cpu:
         for register, selector in segments.items():
             if selector != self._uc.reg_read(register):
                 self._uc.reg_write(register, selector)
+
+    def leave_virtual_8086(self) -> None:
+        """Go back to ring 0 and its flat segments, where an ``iret`` with EFLAGS.VM has led away from."""
+        self._forget_exception()
+        self.set("eflags", self.eflags & ~EFLAGS_VM)
 
     def _uncount_unexecuted(self, eip: int) -> None:
         """Take back the instructions of the last block from the faulting one on: they did not retire."""

@@ -4,7 +4,7 @@ Unicorn has no double-fault logic when the TLB is ours, so delivery is done here
 Source: Intel SDM volume 3A, sections 6.12 to 6.15 (all code at ring 0: no stack switch but by a task gate).
 """
 
-from nooks_lab.machine.cpu import EFLAGS_IF, EFLAGS_NT, EFLAGS_TF, PAGE_FAULT, Cpu
+from nooks_lab.machine.cpu import EFLAGS_IF, EFLAGS_NT, EFLAGS_TF, EFLAGS_VM, PAGE_FAULT, Cpu
 from nooks_lab.machine.descriptor_tables import (
     ACCESS_BYTE,
     GATE_SIZE,
@@ -115,6 +115,8 @@ def _through_gate(cpu: Cpu, linear: LinearMemory, vector: int, error_code: int |
 
 def _push_frame(cpu: Cpu, linear: LinearMemory, gate: Gate, error_code: int | None, eip: int) -> None:
     eflags = cpu.get("eflags")
+    if eflags & EFLAGS_VM:
+        raise _DeliveryFault("the CPU has gone to virtual-8086 mode, and no TSS names a stack of ring 0")
     frame = [eflags, cpu.code_segment(), eip]
     if error_code is not None:
         frame.append(error_code)
@@ -147,6 +149,8 @@ def _switch_task(cpu: Cpu, linear: LinearMemory, selector: int, error_code: int 
     linear.write(incoming, left.to_bytes(2, "little"))
     linear.write(gdt + selector + ACCESS_BYTE, bytes((PRESENT | TSS_BUSY,)))
     cr3, loaded = decode_tss(linear.read(incoming, TSS_SIZE))
+    if cpu.eflags & EFLAGS_VM:
+        cpu.leave_virtual_8086()
     cpu.load_cr3(cr3)
     cpu.set_registers(loaded | {"eflags": loaded["eflags"] | EFLAGS_NT})
     cpu.set_task_register(selector)

@@ -11,7 +11,7 @@ from nooks_lab.kernel.structs import Types
 from nooks_lab.machine.cpu import PAGE_FAULT
 from nooks_lab.machine.exceptions import NAMES, NMI
 from nooks_lab.nooks.interposition import Interposition
-from nooks_lab.nooks.isolation.domain import BadParameter, Domain
+from nooks_lab.nooks.isolation.domain import DOMAIN_PAGES, BadParameter, Domain
 from nooks_lab.nooks.isolation.page_tracker import Grant
 from nooks_lab.nooks.layouts import nooks_layouts
 from nooks_lab.nooks.log_only import DirectStore, LogOnly
@@ -32,9 +32,6 @@ from nooks_lab.nooks.wrappers.fs_versions import FsVersions
 from nooks_lab.nooks.xpc.calls import ExtensionFault, Xpc
 from nooks_lab.nooks.xpc.deferred import DEFAULT_BATCH, DeferredCalls, check_batch
 from nooks_lab.nooks.xpc.shadow import Shadows
-
-DOMAIN_PAGES = 32
-"""What a new domain takes at most: page tables, the page tracker's tables, a stack, the first heap pages."""
 
 
 class Nooks:
@@ -176,6 +173,8 @@ class Nooks:
             # The watchdog leaves a loop of the kernel's own alone.
             return vector == NMI
         if vector == NMI:
+            # Whoever looped is thrown out here; what it has used up is nobody else's.
+            self.kernel.execution.rested()
             raise ExtensionFault(domain, f"livelock: {self._place(regs.eip)} does not return")
         if self.log_only is not None and self.log_only.let_through(vector, regs):
             return True
@@ -337,7 +336,7 @@ class Nooks:
         MemoryError
             When there is not enough memory for its tables.
         """
-        if self.kernel.pages.nr_free_pages < DOMAIN_PAGES:
+        if not self.kernel.pages.try_to_free_pages(DOMAIN_PAGES):
             raise MemoryError(f"no memory for a domain of {name}")
         self._numbers += 1
         domain = Domain(self.kernel, self.types, self._numbers, name, self.policy.of(name).heap_pages)

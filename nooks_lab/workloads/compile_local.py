@@ -35,6 +35,9 @@ CYCLES_A_BYTE = 800
 SLICE = CPU_HZ // 200
 """Cycles of user-mode work before another process gets its turn."""
 
+_DEEPEST = 64
+"""Directories in each other at which a tree has no end, whatever inodes they have; its own has three."""
+
 _PATIENCE = CPU_HZ * 600
 _SETTLE = CPU_HZ // 10
 _STEP = CPU_HZ // 1000
@@ -437,15 +440,16 @@ class _Work:
         self._written.remove(_on_volume(old))
         self._written.settle(_on_volume(new), data)
 
-    def remove_tree(self, path: str) -> None:
-        """``rm -rf``."""
+    def remove_tree(self, path: str, above: frozenset[int] = frozenset()) -> None:
+        """``rm -rf``; of the directories that it is in it knows the inodes."""
         files = self._files
         if not files.exists(path):
             return
         for entry in files.listdir(path):
             below = f"{path}/{entry.name}"
-            if files.stat(below).is_directory:
-                self.remove_tree(below)
+            state = files.stat(below)
+            if state.is_directory:
+                self.remove_tree(below, _deeper(above, state.ino, below))
             else:
                 self.unlink(below)
         with self._written.changing(_on_volume(path)):
@@ -525,14 +529,25 @@ class _Work:
             if not self._files.stat(f"{where}/{path}").mtime <= made <= program:
                 raise _SomeTrouble(f"{object_of(path)} is not up to date")
 
-    def find(self, directory: str) -> list[str]:
-        """``find -type f``: the paths of all files."""
+    def find(self, directory: str, above: frozenset[int] = frozenset()) -> list[str]:
+        """``find -type f``: the paths of all files; of the directories that it is in it knows the inodes."""
         found = []
         for entry in self._files.listdir(directory):
             path = f"{directory}/{entry.name}"
             self._tally.add("stats")
-            found += self.find(path) if self._files.stat(path).is_directory else [path]
+            state = self._files.stat(path)
+            if state.is_directory:
+                found += self.find(path, _deeper(above, state.ino, path))
+            else:
+                found.append(path)
         return found
+
+
+def _deeper(above: frozenset[int], inode: int, path: str) -> frozenset[int]:
+    """Go into a directory, unless a damaged disk has it lie in itself; the real programs look for that, too."""
+    if inode in above or len(above) == _DEEPEST:
+        raise _SomeTrouble(f"{path}: file system loop detected")
+    return above | {inode}
 
 
 __all__ = ["CompileLocal", "archive", "compiled", "digest", "products", "source_tree"]

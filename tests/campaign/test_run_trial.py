@@ -95,8 +95,9 @@ def test_a_process_keeps_two_systems() -> None:
     assert SYSTEMS == 2
 
 
-def test_what_there_is_not_is_told() -> None:
+@pytest.mark.parametrize("fork", [False, None])
+def test_what_there_is_not_is_told(fork: bool | None) -> None:
     with pytest.raises(UnknownFaultClass, match="no-such"):
-        run_trial(replace(CRASHING, classes=("no-such",)), fork=False)
+        run_trial(replace(CRASHING, classes=("no-such",)), fork=fork)
     with pytest.raises(NothingQualifies, match="no instruction of vfat qualifies for: interrupt state"):
-        run_trial(TrialSpec("vfat", 1, 0, nooks=False, classes=("interrupt state",)), fork=False)
+        run_trial(TrialSpec("vfat", 1, 0, nooks=False, classes=("interrupt state",)), fork=fork)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import nooks_lab as nl
 from nooks_lab.kernel.kernel import Kernel
 from nooks_lab.kernel.page_alloc import JUNK, MAX_ORDER
+from nooks_lab.kernel.sched import PF_MEMALLOC, ForkFailed
 
 PAGE = 4096
 
@@ -50,7 +51,7 @@ def test_all_memory_can_be_taken_and_joins_again(kernel: Kernel) -> None:
         pages.free(block, MAX_ORDER - 1)
     before = pages.nr_free_pages
     single = []
-    while page := pages.alloc(0):
+    while page := pages.alloc_from_reserve(0):
         single.append(page)
     assert pages.nr_free_pages == 0
     assert len(single) == len(set(single)) == before
@@ -62,6 +63,42 @@ def test_all_memory_can_be_taken_and_joins_again(kernel: Kernel) -> None:
     assert sorted(again) == sorted(largest)
     for block in again:
         pages.free(block, MAX_ORDER - 1)
+
+
+def test_the_last_pages_are_for_who_gets_memory_back(kernel: Kernel) -> None:
+    pages = kernel.pages
+    # As Linux 2.4 has it for a zone of 16 MiB.
+    assert pages.pages_min == 32
+    held = []
+    while page := pages.alloc(0):
+        held.append(page)
+    assert (pages.nr_free_pages, pages.nr_available, pages.alloc(0)) == (32, 0, 0)
+
+    def takes_two() -> tuple[int, int]:
+        current, pair = kernel.sched.current.address, pages.alloc(1)
+        pages.free(pair, 1)
+        return current, pair
+
+    thread = kernel.start("kswapd", takes_two, PF_MEMALLOC)
+    kernel.wait(thread)
+    assert all(thread.result)
+    with pytest.raises(ForkFailed):
+        kernel.start("cat", takes_two)
+    for page in held:
+        pages.free(page, 0)
+
+
+def test_an_interrupt_does_not_live_on_the_interrupted_tasks_rights(kernel: Kernel) -> None:
+    def interrupted() -> tuple[bool, bool]:
+        before = kernel.sched.may_dip()
+        kernel.irq_stat.local_irq_count += 1
+        within = kernel.sched.may_dip()
+        kernel.irq_stat.local_irq_count -= 1
+        return before, within
+
+    thread = kernel.start("kswapd", interrupted, PF_MEMALLOC)
+    kernel.wait(thread)
+    assert thread.result == (True, False)
 
 
 def test_no_block_is_larger_than_the_largest_order(kernel: Kernel) -> None:

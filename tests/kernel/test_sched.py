@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 import nooks_lab as nl
+from nooks_lab.kernel.bug import KernelBug
 from nooks_lab.kernel.kernel import Kernel, TaskDied
 from nooks_lab.kernel.sched import TASK_INTERRUPTIBLE, TASK_UNINTERRUPTIBLE
 from nooks_lab.kernel.timers import CYCLES_PER_JIFFY
@@ -129,3 +130,13 @@ def test_a_process_that_faults_dies_alone(kernel: Kernel) -> None:
 def test_a_fault_outside_any_process_is_not_hidden(kernel: Kernel) -> None:
     with pytest.raises(PageFault):
         kernel.memory.u32(0x1234)
+
+
+def test_waiting_in_an_interrupt_is_a_bug_of_the_kernels(kernel: Kernel) -> None:
+    """Also while the idle task is the one interrupted: no Python program is to be told then."""
+    kernel.irq_stat.local_irq_count += 1
+    try:
+        with pytest.raises(KernelBug, match="waiting in interrupt"):
+            kernel.sched.must_be_process()
+    finally:
+        kernel.irq_stat.local_irq_count -= 1

@@ -57,6 +57,13 @@ def test_an_impossible_size_gives_null(kernel: Kernel, size: int) -> None:
     assert (kernel.pages.nr_free_pages, kernel.slab.active()) == before
 
 
+@pytest.mark.parametrize(("offset", "size"), [(0xFEBC0000, 0), (0xC1830000, 0xC1830040), (0xFFFFF000, 4097)])
+def test_nothing_and_what_goes_round_the_end_of_memory_is_not_mapped(
+    kernel: Kernel, offset: int, size: int
+) -> None:
+    assert kernel.vmalloc.ioremap(offset, size) == 0
+
+
 def test_vfree_of_an_unknown_address_does_nothing(kernel: Kernel) -> None:
     before = kernel.pages.nr_free_pages
     assert not kernel.vmalloc.free(0xC2000000)

@@ -8,6 +8,7 @@ from bare_pc import CODE, DIRECTORY, GDT, HLT, IDT, IRET, STACK, handler, make_p
 
 from nooks_lab.machine.cpu import EFLAGS_IF, Stop
 from nooks_lab.machine.descriptor_tables import (
+    INTERRUPT_GATE,
     TASK_GATE,
     TRAP_GATE,
     TSS_SIZE,
@@ -114,21 +115,28 @@ def test_a_push_to_a_bad_stack_faults_again_in_delivery(pc: Machine) -> None:
         run(pc, b"\x50", esp=HOLE + 0x100)
 
 
-def test_a_task_gate_saves_a_double_fault_from_a_bad_stack(pc: Machine) -> None:
-    old, new, good = 0x8000, 0x9000, 0x30000
+OLD, NEW, GOOD = 0x8000, 0x9000, 0x30000
+
+
+def put_double_fault_task(pc: Machine) -> None:
+    """A task at NEW, with its stack at GOOD, for the double fault; what was there is saved at OLD."""
     table = bytes(16) + segment_descriptor(0, 0xFFFFF, 0x9A) + segment_descriptor(0, 0xFFFFF, 0x92)
-    for base in (old, new):
+    for base in (OLD, NEW):
         table += segment_descriptor(base, TSS_SIZE - 1, 0x89, flat=False)
     pc.memory.write(GDT, table)
     pc.cpu.load_tables((GDT, len(table) - 1), (IDT, 256 * 8 - 1))
     pc.cpu.set_task_register(0x20)
-    pc.memory.write(new, encode_tss(DIRECTORY, {"eip": handler(8), "esp": good, "eflags": 2}))
+    pc.memory.write(NEW, encode_tss(DIRECTORY, {"eip": handler(8), "esp": GOOD, "eflags": 2}))
     pc.memory.write(IDT + 8 * 8, Gate(TASK_GATE, 0x28, 0).encode())
+
+
+def test_a_task_gate_saves_a_double_fault_from_a_bad_stack(pc: Machine) -> None:
+    put_double_fault_task(pc)
     run(pc, b"\x50", esp=HOLE + 0x100, ebx=0x1234)
     assert pc.cpu.eip == handler(8) + 1
-    assert pc.cpu.esp == good - 4
-    assert pc.linear.u32(good - 4) == 0
-    saved = struct.unpack("<10I", pc.memory.read(old + 32, 40))
+    assert pc.cpu.esp == GOOD - 4
+    assert pc.linear.u32(GOOD - 4) == 0
+    saved = struct.unpack("<10I", pc.memory.read(OLD + 32, 40))
     assert (saved[0], saved[5], saved[6]) == (CODE, 0x1234, HOLE + 0x100)
     assert pc.cpu.get("cr2") == HOLE + 0xFC
 
@@ -164,3 +172,26 @@ def test_code_on_a_page_beyond_ram_is_an_invalid_opcode() -> None:
         assert run(machine, b"\xff\xe0", eax=0x300010) is Stop.HLT
         assert machine.cpu.eip == handler(6) + 1
         assert stack_words(machine, 1) == (0x300010,)
+
+
+TO_VIRTUAL_8086 = "680200020068600000006a00cf"  # push $0x20002; push $0x60; push $0; iret
+
+
+def test_nobody_takes_a_cpu_back_from_virtual_8086_mode_without_a_stack(pc: Machine) -> None:
+    pc.memory.write(0x600, bytes.fromhex(UD2))
+    with pytest.raises(TripleFault, match="virtual-8086"):
+        run(pc, bytes.fromhex(TO_VIRTUAL_8086))
+
+
+@pytest.mark.parametrize("code", [UD2, "a13412"], ids=["UD", "PF"])
+def test_a_task_gate_takes_a_cpu_back_from_virtual_8086_mode(pc: Machine, code: str) -> None:
+    put_double_fault_task(pc)
+    pc.memory.write(0x600, bytes.fromhex(code))
+    set_pte(pc, 0x1000, 0)
+    pc.cpu.invlpg(0x1000)
+    run(pc, bytes.fromhex(TO_VIRTUAL_8086))
+    assert (pc.cpu.eip, pc.cpu.code_segment()) == (handler(8) + 1, 0x10)
+    # The machine is none the worse for it.
+    pc.memory.write(IDT + 8 * 6, Gate(INTERRUPT_GATE, 0x10, handler(6)).encode())
+    run(pc, bytes.fromhex(UD2), esp=STACK)
+    assert pc.cpu.eip == handler(6) + 1

@@ -143,7 +143,7 @@ def other_kernel_address(victim: Victim) -> str:
 def kernel_address_of_the_extension(victim: Victim) -> str:
     tracked = victim.one("net_device")
     victim.record(tracked).kernel = tracked.extension
-    return victim.said(tracked, f"the extension may write the kernel's version {tracked.extension:08x}")
+    return victim.said(tracked, f"the kernel's version {tracked.extension:08x} is no allocated net_device")
 
 
 @corruption("a record's extension address")

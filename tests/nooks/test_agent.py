@@ -325,20 +325,36 @@ def test_a_reload_that_fails_leaves_the_extension_disabled(parameters, reason):
         runs_by_hand(lab)
 
 
+def fails_without_memory(lab: Lab, take: Callable[[int], int], seconds: float) -> None:
+    """The driver fails at a time when somebody holds all the pairs of pages that there are; a kernel stack is one."""
+    kernel, taken = lab.kernel, []
+    arm(lab, "interrupt", 0)
+    while page := take(1):
+        taken.append(page)
+    lab.peer.send(BROADCAST)
+    lab.run(seconds)
+    for page in taken:
+        kernel.pages.free(page, 1)
+
+
+def test_the_agent_has_memory_kept_for_it():
+    """What it cannot give the driver is another matter: that is told of no memory, too, and disabled in good order."""
+    with booted() as lab:
+        nooks = manager(lab)
+        fails_without_memory(lab, lab.kernel.pages.alloc, 0.02)
+        (recovery,) = nooks.recoveries
+        assert [name for name, _ in recovery.phases] == [FIRST.name, *(each.name for each in PHASES)]
+        assert recovery.decisions[-1] == "e1000 disabled: its start-up script returned -12"
+        assert (recovery.leaked, nooks.domains) == (0, [])
+        runs_by_hand(lab)
+
+
 def test_without_memory_for_the_agent_the_extension_stays_disabled_until_it_is_unloaded():
     with booted() as lab:
         nooks, kernel = manager(lab), lab.kernel
         before = unloaded(lab)
         load(lab)
-        arm(lab, "interrupt", 0)
-        taken = []
-        # Pairs of pages first: a kernel stack is one.
-        while page := kernel.pages.alloc(1):
-            taken.append(page)
-        lab.peer.send(BROADCAST)
-        kernel.run(CPU_HZ // 50)
-        for page in taken:
-            kernel.pages.free(page, 1)
+        fails_without_memory(lab, kernel.pages.alloc_from_reserve, 0.02)
         (recovery,) = nooks.recoveries
         assert not recovery.ok
         assert "nooks: e1000 is disabled: no memory for the kernel stack of task nooks-agent" in lab.dmesg()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import nooks_lab as nl
 from nooks_lab import extensions
+from nooks_lab.kernel.bug import KernelBug
 from nooks_lab.kernel.page_table import PAGE_OFFSET, virt_to_phys
 from nooks_lab.lab import Lab
 from nooks_lab.machine.memory import PAGE_MASK, PAGE_SIZE
@@ -526,3 +527,15 @@ def test_a_right_in_one_domain_is_none_in_another(crowd: Crowd) -> None:
     # Apart from pages that both were granted, only the CPU's own tables are writable in two domains.
     assert first.writable.keys() & second.writable.keys() == {crowd.nooks.descriptors}
     crowd.go_home()
+
+
+def test_an_allocator_knows_its_own_objects_only(lab: Lab, domain: Domain) -> None:
+    """A bit flip of the injector's "in the domain's heap" once struck the kernel's."""
+    kernels, own = lab.kernel.slab.alloc(100), domain.heap.alloc(100)
+    for mine, others, heap in ((kernels, own, lab.kernel.slab), (own, kernels, domain.heap)):
+        assert heap.size_of(mine) == heap.object_around(mine + 5)[1] == 128
+        assert (heap.size_of(others), heap.object_around(others), heap.size_around(others)) == (None,) * 3
+    with pytest.raises(KernelBug, match="which is no allocated object"):
+        domain.heap.free(kernels)
+    lab.kernel.slab.free(kernels)
+    domain.heap.free(own)

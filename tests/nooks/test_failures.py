@@ -10,6 +10,7 @@ from companion import BOTTOM, Companion, Relay
 
 import nooks_lab as nl
 from nooks_lab import extensions
+from nooks_lab.kernel import execution
 from nooks_lab.kernel.errno import EIO
 from nooks_lab.kernel.execution import Hang
 from nooks_lab.kernel.module import ModuleError
@@ -366,11 +367,11 @@ def test_an_extension_that_calls_the_kernel_for_ever_is_stopped(system: System) 
     assert system.nooks.recoveries[-1].trigger.startswith("livelock: after 1,7")
 
 
-def unacknowledging() -> ObjectFile:
+def unacknowledging(instead: str = "udelay(100);") -> ObjectFile:
     """The e1000 with a handler that, once armed, does not read the register that quiets the device."""
     text = armed_driver.armed_source()
     body = text.index("\twhile (work-- > 0) {\n", text.index("static void e1000_intr("))
-    bug = "\tif (bug_place == 7) {\n\t\tudelay(100);\n\t\treturn;\n\t}\n"
+    bug = f"\tif (bug_place == 7) {{\n\t\t{instead}\n\t\treturn;\n\t}}\n"
     path = extensions.source("e1000")
     return extensions.build("e1000.c", text[:body] + bug + text[body:], include=(path.parent,))
 
@@ -407,6 +408,26 @@ def test_a_handler_that_never_acknowledges_storms_for_ever_unless_it_is_recovere
         # The detector's window is a hundredth of a second, and the first may have begun before the storm.
         assert 90 < first < 200
         assert second < 10
+        assert ping(lab)
+
+
+def test_a_storm_of_short_interrupts_is_recovered_however_much_work_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As much work for its time as a driver's with many accesses and calls.
+    monkeypatch.setattr(execution, "BUSY_LIMIT", execution.BUSY_LIMIT // 4)
+    with nl.boot(nooks=True) as lab:
+        lab.peer.on_frame = answer
+        lab.insmod(unacknowledging(""))
+        assert lab.ifup("eth0", OURS, NETMASK) == 0
+        lab.run(0.05)
+        lab.kernel.memory.set_u32(armed_driver.symbol(lab, "bug_place"), 7)
+        lab.peer.send(BROADCAST)
+        lab.run(0.5)
+        assert lab.nooks is not None
+        (recovery,) = lab.nooks.recoveries
+        assert (recovery.ok, recovery.leaked) == (True, 0)
+        assert recovery.trigger.startswith("livelock: interrupts of line 11 have taken ")
         assert ping(lab)
 
 

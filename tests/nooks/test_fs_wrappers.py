@@ -13,6 +13,7 @@ from nooks_lab import extensions
 from nooks_lab.kernel.errno import EIO
 from nooks_lab.kernel.fs.files import FileError, Files
 from nooks_lab.lab import Lab
+from nooks_lab.nooks.isolation.domain import BadParameter
 from nooks_lab.nooks.recovery.policy import Policy, Rule
 from nooks_lab.nooks.tracking.validate import validate
 
@@ -138,6 +139,18 @@ def test_a_table_cannot_point_outside_of_the_module() -> None:
     with mounted(wild) as lab:
         said = failure(lab, lambda files: files.write_file("/mnt/x", b""))
         assert "inode_operations.truncate: c0200000 is no function of domain flatfs" in said
+
+
+def test_a_refused_table_leaves_nothing_behind() -> None:
+    with mounted(SOURCE.read_text()) as lab:
+        assert lab.nooks is not None
+        (domain,), kernel = lab.nooks.domains, lab.kernel
+        own = domain.heap.zalloc(kernel.types.size("file_operations"))
+        kernel.types.view("file_operations", own).release = 0xC0200000
+        before = kernel.slab.active()
+        with pytest.raises(BadParameter, match=r"file_operations\.release: c0200000 is no function"):
+            lab.nooks.fs.table(domain, "file_operations", own)
+        assert kernel.slab.active() == before
 
 
 def test_a_blocks_page_is_writable_exactly_while_the_block_is_held() -> None:

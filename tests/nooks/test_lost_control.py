@@ -10,22 +10,45 @@ from nooks_lab.faults import census
 from nooks_lab.kernel.execution import Hang
 from nooks_lab.lab import Lab
 from nooks_lab.machine.descriptor_tables import ACCESS_BYTE, PRESENT, TSS_AVAILABLE
-from nooks_lab.machine.exceptions import TripleFault
+from nooks_lab.machine.exceptions import NMI, TripleFault
 from nooks_lab.nooks.manager import Nooks
 
 SOURCE = """
 #include <linux/module.h>
 #include <linux/kernel.h>
+#include <linux/timer.h>
 #include <asm/io.h>
 
+static struct timer_list timers[2];
 int add(int a, int b) { return a + b; }
 int push_to_nowhere(void) { __asm__ volatile("movl $0x1000, %esp; pushl %eax"); return 0; }
 int push_to_the_kernel(unsigned long at) { __asm__ volatile("movl %0, %%esp; pushl %%eax" : : "r"(at)); return 0; }
 int wait_on_a_bad_stack(void) { __asm__ volatile("movl $0x1000, %esp; 1: jmp 1b"); return 0; }
-int loop(void) { __asm__ volatile("1: jmp 1b"); return 0; }
 int loop_without_interrupts(void) { __asm__ volatile("cli; 1: jmp 1b"); return 0; }
+int loop(void) { __asm__ volatile("1: jmp 1b"); return 0; }
+int loop_over_a_register(unsigned long at)
+{
+	__asm__ volatile("cli");
+	for (;;)
+		(void)*(volatile unsigned int *)at;
+}
+static void take_long(unsigned long steps) { __asm__ volatile("1: loop 1b" : "+c"(steps)); }
+static void at_once(struct timer_list *timer, void (*function)(unsigned long), unsigned long data)
+{
+	init_timer(timer);
+	timer->function = function;
+	timer->data = data;
+	mod_timer(timer, 0);
+}
+int loop_in_a_timer(void)
+{
+	at_once(&timers[0], take_long, 20000000);
+	at_once(&timers[1], (void (*)(unsigned long))loop_without_interrupts, 0);
+	return -5;
+}
 int loop_over_a_port(void) { for (;;) inb(0x80); return 0; }
 int loop_over_the_kernel(void) { for (;;) printk(""); return 0; }
+int loop_as_the_kernel(unsigned long cr3) { __asm__ volatile("cli; movl %0, %%cr3; 1: jmp 1b" : : "r"(cr3)); return 0; }
 int halt_without_interrupts(void) { __asm__ volatile("cli; hlt"); return 0; }
 int init_module(void) { return 0; }
 void cleanup_module(void) { }
@@ -103,6 +126,39 @@ def test_an_extension_that_never_comes_back_is_a_failure(name: str) -> None:
 def test_without_the_watchdog_it_hangs(name: str) -> None:
     with boot(nmi_watchdog=False) as lab, pytest.raises(Hang):
         call(lab, name)
+
+
+def test_a_loop_of_device_reads_is_ended_however_much_they_count() -> None:
+    with boot() as lab:
+        register = lab.kernel.functions["ioremap"][0](lab.kernel.pci.devices()[0].resource[0].start, 4096)
+        fails(lab, "livelock", lambda: call(lab, "loop_over_a_register", register))
+
+
+def test_the_idle_loop_goes_on_after_an_interrupt_that_was_ended() -> None:
+    """A timer that takes long and one that never ends leave the CPU no time, but then they are over."""
+    with boot() as lab:
+        fails(lab, "livelock", lambda: call(lab, "loop_in_a_timer"))
+
+
+def test_who_loops_in_the_kernels_page_table_is_still_to_blame() -> None:
+    with boot() as lab:
+        directory = lab.kernel.page_table.directory
+        fails(lab, "livelock", lambda: call(lab, "loop_as_the_kernel", directory))
+
+
+def test_the_watchdog_strikes_again() -> None:
+    """The first strike is answered by nobody; the extension loops on."""
+    with boot() as lab:
+        assert lab.nooks is not None
+        exception, strikes = lab.kernel.hooks.exception, []
+
+        def busy_at_first(vector: int, regs: object) -> bool:
+            strikes.append(vector)
+            return len(strikes) == 1 or exception(vector, regs)
+
+        lab.kernel.hooks.exception = busy_at_first
+        fails(lab, "livelock", lambda: call(lab, "loop_without_interrupts"))
+        assert strikes == [NMI, NMI]
 
 
 def test_nothing_is_left_of_many_double_faults() -> None:

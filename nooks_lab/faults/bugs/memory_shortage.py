@@ -17,7 +17,7 @@ def memory_in_small_pieces(kernel: Kernel, pieces: int = 500) -> Iterator[None]:
     scattered = [pages.alloc(1) for _ in range(2 * pieces)]
     held = [(block, 1) for block in scattered[1::2]]
     for order in range(_LARGEST_ORDER, 1, -1):
-        while block := pages.alloc(order):
+        while block := pages.alloc_from_reserve(order):
             held.append((block, order))
     for block in scattered[::2]:
         pages.free(block, 1)
@@ -30,7 +30,7 @@ def memory_in_small_pieces(kernel: Kernel, pieces: int = 500) -> Iterator[None]:
 
 @contextmanager
 def no_pages(kernel: Kernel, but: int = 0) -> Iterator[None]:
-    """Within this, there is no page to allocate any more; small objects may still be had.
+    """Within this, there is no page to allocate any more, but for ``PF_MEMALLOC``; small objects may still be had.
 
     Parameters
     ----------

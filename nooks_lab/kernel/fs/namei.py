@@ -75,7 +75,7 @@ class Names:
         return self._walk(self._encoded(path), path)
 
     def _encoded(self, path: str) -> bytes:
-        encoded = path.encode("utf-8")
+        encoded = path.encode("utf-8", "surrogateescape")
         if not encoded:
             raise FileError(ENOENT, repr(path))
         if len(encoded) >= PATH_MAX or b"\0" in encoded:

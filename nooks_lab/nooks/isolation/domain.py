@@ -23,6 +23,9 @@ GRANT_CYCLES = 60
 TABLE_ENTRY_CYCLES = 8
 """Copying one page-table entry into a new domain's table, one after the other."""
 
+DOMAIN_PAGES = 32
+"""What a new domain takes at most: page tables, the page tracker's tables, a stack, the first heap pages."""
+
 HEAP_PAGES = 1024
 """The heap's limit where no policy says otherwise: a quarter of RAM."""
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from nooks_lab import extensions
 from nooks_lab.kernel.kernel import FATAL
+from nooks_lab.kernel.sched import PF_MEMALLOC
 from nooks_lab.nooks.isolation.domain import Domain
 from nooks_lab.nooks.recovery import phases
 from nooks_lab.nooks.recovery.agent import RecoveryAgent
@@ -63,7 +64,9 @@ class RecoveryManager:
         """
         if domain in self.lingering and not self._nooks.xpc.tasks_in(domain):
             self.lingering.remove(domain)
-            reaper = self._nooks.kernel.start("nooks-reaper", lambda: self._nooks.dissolve(domain))
+            reaper = self._nooks.kernel.start(
+                "nooks-reaper", lambda: self._nooks.dissolve(domain), PF_MEMALLOC
+            )
             reaper.detached = True
 
     def replacement(self, name: str) -> ObjectFile:
@@ -98,7 +101,7 @@ class RecoveryManager:
         self.running.append(recovery)
         self._run(recovery, FIRST)
         try:
-            agent = kernel.start("nooks-agent", lambda: self._agent(recovery, earlier))
+            agent = kernel.start("nooks-agent", lambda: self._agent(recovery, earlier), PF_MEMALLOC)
         except MemoryError as short:
             # Nothing can be done now; whoever unloads the extension by hand has it released.
             self._disable(recovery, str(short))

@@ -8,8 +8,9 @@ from nooks_lab.extensions import UnknownExtension
 from nooks_lab.kernel.kernel import FATAL
 from nooks_lab.kernel.module import Module, ModuleError
 from nooks_lab.kernel.sched import TASK_INTERRUPTIBLE, TASK_RUNNING, TASK_UNINTERRUPTIBLE, Thread
+from nooks_lab.machine.memory import PAGE_SIZE
 from nooks_lab.machine.pci import COMMAND, COMMAND_MASTER
-from nooks_lab.nooks.isolation.domain import Domain
+from nooks_lab.nooks.isolation.domain import DOMAIN_PAGES, Domain
 from nooks_lab.nooks.recovery.record import Recovery
 from nooks_lab.nooks.tracking.object_types import TYPES
 from nooks_lab.nooks.tracking.tracker import TrackedObject
@@ -27,7 +28,7 @@ MASK_CYCLES = 300
 """As ``disable_irq``."""
 
 PATIENCE = 20
-"""Jiffies that a task gets to leave the extension after it was woken."""
+"""Jiffies that a task gets to leave the extension after it was woken, and others to give memory back."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,7 @@ def reload(nooks: "Nooks", recovery: Recovery) -> None:
     """Load the same objects in a new domain, call their init, and run the start-up script."""
     if not recovery.restart:
         return
+    _wait_for_memory(nooks, recovery.modules)
     fresh: list[Module] = []
     # A module that stacks on others and fails in its init is left out: its own loader has been told.
     for module in (each for each in recovery.modules if each.init_result == 0):
@@ -178,6 +180,17 @@ def reload(nooks: "Nooks", recovery: Recovery) -> None:
         _give_up(nooks, recovery, fresh, f"{fresh[0].name} disabled: {problem}")
     alive = domain is not None and domain in nooks.domains and not domain.failed
     recovery.ok = recovery.restart and alive
+
+
+def _wait_for_memory(nooks: "Nooks", modules: list[Module]) -> None:
+    """Wait a little, while memory is short, for others to give some back, as every ``GFP_KERNEL`` does in Linux."""
+    pages, sched = nooks.kernel.pages, nooks.kernel.sched
+    wanted = DOMAIN_PAGES + sum(-(-module.size // PAGE_SIZE) for module in modules)
+    for _ in range(PATIENCE):
+        if pages.try_to_free_pages(wanted):
+            break
+        sched.set_task_state(sched.current.address, TASK_INTERRUPTIBLE)
+        sched.schedule_timeout(1)
 
 
 def _start_up(nooks: "Nooks", recovery: Recovery, name: str) -> str:

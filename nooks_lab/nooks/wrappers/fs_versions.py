@@ -143,15 +143,21 @@ class FsVersions:
             return found.kernel
         size = self._types.size(kind)
         data = domain.read(own, size, kind)
+        # All checks come before there is anything that a refusal would leave behind.
+        targets = {
+            offset: self._target(domain, f"{kind}.{member}", pointer)
+            for member, offset in self._members[kind].items()
+            if (pointer := int.from_bytes(data[offset : offset + 4], "little"))
+            or member in ALWAYS.get(kind, ())
+        }
+        owner = self._owner(domain, own) if kind == "file_operations" else 0
         kernel = self._kernel.slab.zalloc(size)
         if not kernel:
             raise NoRecord(domain, kind)
-        for member, offset in self._members[kind].items():
-            pointer = int.from_bytes(data[offset : offset + 4], "little")
-            if pointer or member in ALWAYS.get(kind, ()):
-                self._memory.set_u32(kernel + offset, self._target(domain, f"{kind}.{member}", pointer))
+        for offset, target in targets.items():
+            self._memory.set_u32(kernel + offset, target)
         if kind == "file_operations":
-            self.view(kind, kernel).owner = self._owner(domain, own)
+            self.view(kind, kernel).owner = owner
         self._nooks.tracker.add(domain, kind, kernel, own)
         return kernel
 

@@ -189,7 +189,8 @@ class Xpc:
         except MemoryError as error:
             raise ExtensionFault(domain, str(error)) from error
         chain.append(Frame(domain, at, self._clock.block.now, thread=thread))
-        self.inside = domain
+        # None, unless an extension has jumped here itself; then it is what the CPU comes back to.
+        outer, self.inside = self.inside, domain
         self._cpu.load_cr3(domain.directory)
         self._cpu.set("esp", stack.esp)
         try:
@@ -199,7 +200,7 @@ class Xpc:
             if not chain:
                 self._frames.pop(pid, None)
             # The kernel's page table first: what the domain left in CR3 is not to be trusted.
-            self.inside = None
+            self.inside = outer
             self._cpu.load_cr3(self._kernel.page_table.directory)
             self._restore_context(at)
             if not nested:
@@ -275,7 +276,8 @@ class Xpc:
     def kernel_entered(self) -> tuple[int, int, Domain, int] | None:
         """Behind the entry code: change to the kernel's stack and page table; returns what to go back to."""
         self.entered_from = None
-        if self._cpu.cr3 == self._kernel.page_table.directory:
+        # Not by CR3: an extension that has loaded the kernel's page table, as it can, is at fault all the same.
+        if self.inside is None:
             return None
         pid, chain = self._chain()
         if not chain:

@@ -276,6 +276,15 @@ def test_what_cannot_be_done_ends_with_linuxs_error(
     assert len(said) > 10
 
 
+def test_a_name_is_bytes_also_when_they_are_no_text(lab: Lab) -> None:
+    """``filp_open`` gets what somebody has asked a web server for."""
+    memory = lab.kernel.memory
+    name = lab.kernel.slab.alloc(32)
+    memory.write(name, b"/no\xc0such\xff\0")
+    assert process(lab, lambda _: lab.kernel.functions["filp_open"][0](name, 0, 0)) == -ENOENT
+    lab.kernel.slab.free(name)
+
+
 def test_open_truncates_or_makes(lab: Lab) -> None:
     def work(files: Files) -> None:
         files.write_file("/mnt/a", b"long contents")
