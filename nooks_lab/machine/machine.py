@@ -144,6 +144,8 @@ class Machine:
                     vector = self.pic.acknowledge(line)
                     exceptions.deliver_interrupt(cpu, self.linear, vector, eip)
                     self.interrupts_delivered[line] = self.interrupts_delivered.get(line, 0) + 1
+                    if block.now >= budget_end:
+                        return Stop.DEADLINE
                     eip = cpu.eip
             queue = clock.queue
             deadline = queue[0][0] if queue and queue[0][0] < budget_end else budget_end
