@@ -8,8 +8,9 @@ import nooks_lab as nl
 from nooks_lab.faults import census
 from nooks_lab.nooks.recovery.policy import Policy, Rule
 from nooks_lab.nooks.tracking.validate import validate
-from nooks_lab.workloads.compile_local import CompileLocal, digest
+from nooks_lab.workloads.compile_local import CompileLocal
 from nooks_lab.workloads.fat_volume import format_volume
+from nooks_lab.workloads.source_tree import digest
 
 BUSY = (
     "fat_scan_byte",

@@ -5,7 +5,7 @@ from nooks_lab.faults.bugs.services import CONTENTS
 from nooks_lab.kernel.errno import ENOSPC
 from nooks_lab.kernel.fs.file_error import FileError
 from nooks_lab.kernel.fs.files import O_CREAT, O_RDWR
-from nooks_lab.workloads.compile_local import MOUNT_POINT
+from nooks_lab.workloads.build_programs import MOUNT_POINT
 
 LONG_NAME = f"{MOUNT_POINT}/{'A name as long as names may be, ' * 6}.txt"
 _CHUNK = 16 << 10

@@ -8,8 +8,9 @@ from nooks_lab.lab import Lab
 from nooks_lab.station.station import TcpStation
 from nooks_lab.toolchain.elf import ObjectFile
 from nooks_lab.web_server import ADDRESS, PORT, Page, WebServer
+from nooks_lab.workloads.build_programs import MOUNT_POINT
 from nooks_lab.workloads.compile_local import DEVICE as DISK
-from nooks_lab.workloads.compile_local import MOUNT_POINT, OPTIONS
+from nooks_lab.workloads.compile_local import OPTIONS
 from nooks_lab.workloads.fat_volume import format_volume
 from nooks_lab.workloads.network import ADDRESS as OURS
 from nooks_lab.workloads.network import DEVICE, LINK_SECONDS, NETMASK
