@@ -1,6 +1,6 @@
 """A library of driver bugs, each a patch that a programmer could have made, with what brings it out.
 
-Fifteen are those that the authors of Nooks put in by hand (paper, section 5.2.3), one is a bug that they found; the
+Fifteen are those that the authors of Nooks put in by hand (paper, section 5.2.4), one is a bug that they found; the
 kinds of the others are those that studies found in Linux's drivers.  A patch names its study:
 
 - Chou et al.: A. Chou, J. Yang, B. Chelf, S. Hallem, D. Engler, "An Empirical Study of Operating Systems Errors",

@@ -39,7 +39,7 @@ MANUAL_KINDS = (
 )
 """The mistakes that the authors of Nooks made by hand."""
 
-MANUAL_STUDY = "Swift et al., SOSP 2003, section 5.2.3"
+MANUAL_STUDY = "Swift et al., SOSP 2003, section 5.2.4"
 """What the paper's fifteen name as their study."""
 
 _PATCHES = Path(__file__).parent / "patches"
@@ -130,7 +130,7 @@ def catalogue() -> tuple[Bug, ...]:
 
 
 def manual_bugs() -> tuple[Bug, ...]:
-    """Return the paper's, by class (section 5.2.3)."""
+    """Return the paper's, by class (section 5.2.4)."""
     return tuple(bug for bug in catalogue() if bug.manual)
 
 
