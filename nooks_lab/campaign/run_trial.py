@@ -13,6 +13,7 @@ from nooks_lab.campaign.system import SystemKey, TrialSystem, boot_system, settl
 from nooks_lab.campaign.trial import TrialResult, TrialSpec
 from nooks_lab.faults import census
 from nooks_lab.faults.injector import PAPER_CLASSES, Injection, PlannedFault, choose
+from nooks_lab.kernel.execution import BUSY_LIMIT
 from nooks_lab.kernel.fs.file_error import FileError
 from nooks_lab.kernel.kernel import FATAL, Hang, Panic, TaskDied, TripleFault
 from nooks_lab.kernel.sched import ForkFailed
@@ -24,9 +25,9 @@ from nooks_lab.workloads.workload import WorkloadResult
 TRIAL_SECONDS = 5
 """Simulated seconds that a workload gets; without a fault it takes less than one."""
 
-MOST_INTERRUPTS = 40_000
-"""Interrupts that it gets; without a fault it takes some hundreds.  A storm has fewer in the 10 ms after which Nooks,
-and the 20 ms after which the kernel, calls it one.
+MOST_WORK = 4 * BUSY_LIMIT
+"""Work that it gets, in instructions; without a fault it takes less than a million.  It is that of 40,000 interrupts:
+more than a storm has in the 10 ms after which Nooks, and the 20 ms after which the kernel, calls it one.
 """
 
 _LOOK = CPU_HZ // 20
@@ -40,7 +41,7 @@ _WORDS = {Panic: "panic", Hang: "hang", TripleFault: "reset"}
 
 
 class OutOfTime(BaseException):
-    """The trial's simulated time is over, or it has had too many interrupts."""
+    """The trial's simulated time is over, or its work."""
 
 
 def run_trial(spec: TrialSpec, fork: bool | None = None) -> TrialResult:
@@ -111,12 +112,12 @@ class _Trial:
 
     def within(self, work: Callable[[], T]) -> T | None:
         """Do a part of the trial within its simulated time; None when the system dies of it or time is over."""
-        machine = self.lab.machine
+        machine, execution = self.lab.machine, self.lab.kernel.execution
         deadline = machine.clock.now + TRIAL_SECONDS * CPU_HZ
-        most = sum(machine.interrupts_delivered.values()) + MOST_INTERRUPTS
+        most = execution.work() + MOST_WORK
 
         def look() -> None:
-            if machine.clock.now >= deadline or sum(machine.interrupts_delivered.values()) > most:
+            if machine.clock.now >= deadline or execution.work() > most:
                 raise OutOfTime
             machine.horizon = min(deadline, machine.clock.now + _LOOK)
 

@@ -7,7 +7,7 @@ from nooks_lab.kernel.module import Module
 from nooks_lab.kernel.page_table import phys_to_virt
 from nooks_lab.lab import Lab
 from nooks_lab.machine.memory import PAGE_SIZE
-from nooks_lab.machine.paging import A, D
+from nooks_lab.machine.paging import A, D, PageFault
 
 CHANGING = frozenset(
     [
@@ -92,6 +92,10 @@ _WITHOUT_ACCESSES = int.from_bytes((0xFFFFFFFF & ~(A | D)).to_bytes(4, "little")
 """All bits of a page table but accessed and dirty."""
 
 
+UNREADABLE = -1
+"""In place of a checksum: a page that is not mapped any more, or a pointer that leads nowhere."""
+
+
 def kernel_checksums(lab: Lab) -> dict[str, int]:
     """Return a checksum of each part of the kernel that stays as it is.
 
@@ -101,21 +105,36 @@ def kernel_checksums(lab: Lab) -> dict[str, int]:
         ``text``, ``read-only data``, ``idt``, ``gdt``, ``entry points`` (how many of its functions' have changed),
         ``other variables`` (the whole data section but ``CHANGING``), and ``page table`` (the entries of all RAM).
     """
-    kernel, image = lab.kernel, lab.kernel.image
+    image = lab.kernel.image
+    return {
+        "text": _between(lab, *image.text),
+        "read-only data": _between(lab, *image.read_only),
+        "idt": _variable(lab, "idt_table"),
+        "gdt": _variable(lab, "gdt_table"),
+        "entry points": _entry_points(lab),
+        "other variables": _other_variables(lab),
+        "page table": _page_table(lab),
+    }
+
+
+def _entry_points(lab: Lab) -> int:
+    try:
+        return lab.kernel.execution.changed_gates()
+    except PageFault:
+        return UNREADABLE
+
+
+def _other_variables(lab: Lab) -> int:
+    image = lab.kernel.image
     start, end = image.writable
-    data = bytearray(kernel.memory.read(start, end - start))
+    try:
+        data = bytearray(lab.kernel.memory.read(start, end - start))
+    except PageFault:
+        return UNREADABLE
     for name in CHANGING:
         at, size = image.symbols[name] - start, image.sizes[name]
         data[at : at + size] = bytes(size)
-    return {
-        "text": _sum(lab, *image.text),
-        "read-only data": _sum(lab, *image.read_only),
-        "idt": _sum(lab, *_variable(lab, "idt_table")),
-        "gdt": _sum(lab, *_variable(lab, "gdt_table")),
-        "entry points": kernel.execution.changed_gates(),
-        "other variables": zlib.crc32(data),
-        "page table": _page_table(lab),
-    }
+    return zlib.crc32(data)
 
 
 def _page_table(lab: Lab) -> int:
@@ -131,13 +150,20 @@ def _page_table(lab: Lab) -> int:
 
 def module_checksum(lab: Lab, module: Module) -> int:
     """Return the checksum of a module's memory: text, data and all."""
-    return _sum(lab, module.base, module.base + module.size)
+    return checksum(lab, module.base, module.size)
 
 
-def _variable(lab: Lab, name: str) -> tuple[int, int]:
-    start = lab.kernel.variable(name)
-    return start, start + lab.kernel.image.sizes[name]
+def _variable(lab: Lab, name: str) -> int:
+    return checksum(lab, lab.kernel.variable(name), lab.kernel.image.sizes[name])
 
 
-def _sum(lab: Lab, start: int, end: int) -> int:
-    return zlib.crc32(lab.kernel.memory.read(start, end - start))
+def _between(lab: Lab, start: int, end: int) -> int:
+    return checksum(lab, start, end - start)
+
+
+def checksum(lab: Lab, address: int, size: int) -> int:
+    """Return the checksum of memory, ``UNREADABLE`` where there is none any more."""
+    try:
+        return zlib.crc32(lab.kernel.memory.read(address, size))
+    except PageFault:
+        return UNREADABLE

@@ -1,9 +1,7 @@
 """An extension beside the one that fails: it does nothing, and has something to lose."""
 
-import zlib
-
 from nooks_lab import extensions
-from nooks_lab.faults.checksums import module_checksum
+from nooks_lab.faults.checksums import checksum, module_checksum
 from nooks_lab.kernel.module import Module
 from nooks_lab.lab import Lab
 
@@ -41,5 +39,5 @@ def checksums(lab: Lab, idle: Module) -> dict[str, int]:
     """Return the checksums of its module and of its block on the heap."""
     image, memory = idle.image, lab.kernel.memory
     assert image is not None
-    words = memory.read(memory.u32(image.symbols["block"]), image.sizes["own"])
-    return {"idle extension": module_checksum(lab, idle), "idle extension's heap": zlib.crc32(words)}
+    words = checksum(lab, memory.u32(image.symbols["block"]), image.sizes["own"])
+    return {"idle extension": module_checksum(lab, idle), "idle extension's heap": words}

@@ -208,10 +208,10 @@ class Execution:
     def _run(self, eip: int) -> None:
         """Run from ``eip`` until the machine code returns to the kernel."""
         machine, cpu, gates = self.machine, self.machine.cpu, self.gates
-        entered_at = self._work()
+        entered_at = self.work()
         strike = WATCHDOG_LIMIT if self.nmi_watchdog else BUSY_LIMIT
         while True:
-            work = self._work() - max(entered_at, self._idle_at)
+            work = self.work() - max(entered_at, self._idle_at)
             # A strike comes first, and its handler runs, however far beyond every limit device accesses have led.
             if self.nmi_watchdog and work >= strike:
                 strike = work + WATCHDOG_PERIOD
@@ -237,7 +237,8 @@ class Execution:
                 continue
             eip = self._pass(gate)
 
-    def _work(self) -> int:
+    def work(self) -> int:
+        """Return what the CPU and the kernel have done since boot, in instructions: the measure of all budgets."""
         bus = self.machine.bus
         passes = self._passes + bus.mmio_accesses + bus.port_accesses
         return self.machine.clock.instructions + GATE_WORK * passes + INTERRUPT_WORK * self._interrupts
@@ -306,7 +307,7 @@ class Execution:
 
     def rested(self) -> None:
         """A task has given up the CPU, or what looped was ended: nothing loops, and every budget starts anew."""
-        self._idle_at, self._idle_cycle = self._work(), self.machine.clock.now
+        self._idle_at, self._idle_cycle = self.work(), self.machine.clock.now
 
     def idle(self, until: int) -> None:
         """Run the idle loop, interrupts on, until ``until`` cycles have passed or a task wants the CPU.
@@ -349,7 +350,7 @@ class Execution:
                 if at_iret:
                     self._interrupts += 1
                     starved = machine.clock.now - self._idle_cycle > STARVED_CYCLES
-                    if starved and self._work() - self._idle_at > BUSY_LIMIT:
+                    if starved and self.work() - self._idle_at > BUSY_LIMIT:
                         raise Hang(f"interrupts leave the CPU no time: {BUSY_LIMIT} instructions of work")
             if machine.clock.now < until and machine.pic.pending() is None:
                 machine.idle(until)

@@ -129,13 +129,16 @@ class Scheduler:
         Raises
         ------
         KernelBug
-            In an interrupt.
+            In an interrupt, or when the kernel takes the running process for the idle task: somebody has written to
+            its ``task_struct``.
         RuntimeError
             Outside of any process.
         """
         if self.in_interrupt():
             raise KernelBug("waiting in interrupt")
         if self.current_pid() == 0:
+            if greenlet.getcurrent() is not self._boot:
+                raise KernelBug("waiting in the idle task")
             raise RuntimeError("a call that waits needs a process: make it inside kernel.in_task")
 
     def may_dip(self) -> bool:

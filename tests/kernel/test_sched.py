@@ -140,3 +140,18 @@ def test_waiting_in_an_interrupt_is_a_bug_of_the_kernels(kernel: Kernel) -> None
             kernel.sched.must_be_process()
     finally:
         kernel.irq_stat.local_irq_count -= 1
+
+
+def test_a_process_that_the_kernel_takes_for_the_idle_task_cannot_wait(kernel: Kernel) -> None:
+    """Somebody has written to its task_struct; it is no Python program that has to be told to use a process."""
+
+    def process() -> None:
+        kernel.sched.current.pid = 0
+        try:
+            with pytest.raises(KernelBug, match="waiting in the idle task"):
+                kernel.sched.must_be_process()
+        finally:
+            kernel.sched.current.pid = pid
+
+    pid = kernel.memory.u32(kernel.variable("last_pid")) + 1
+    kernel.in_task("victim", process)
