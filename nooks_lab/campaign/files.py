@@ -23,7 +23,7 @@ class KeepsFiles(Protocol):
     mount_point: str
 
     def unpack(self, lab: Lab) -> None:
-        """Make files, so that there is something to lose."""
+        """Make files anew that are not on the disk yet, so that there is something to lose."""
 
 
 def have_files(workload: Workload, lab: Lab) -> None:
@@ -32,23 +32,28 @@ def have_files(workload: Workload, lab: Lab) -> None:
         workload.unpack(lab)
 
 
-def judge_files(workload: Workload, lab: Lab, *, unmount: bool) -> tuple[str, ...]:
+def judge_files(
+    workload: Workload, lab: Lab, *, unmount: bool = False, sync: bool = False
+) -> tuple[str, ...]:
     """Return what is wrong on the disk, a sentence each; nothing for a workload without files.
 
     Parameters
     ----------
-    unmount : bool
-        Whether the volume is unmounted in good order before; otherwise it is taken as after a power failure.
+    unmount, sync : bool
+        Whether the volume is unmounted in good order before, or only all written to it; with neither it is taken as
+        after a power failure.
 
     Raises
     ------
     FatToolMissingError
         When dosfstools or mtools is not installed.
     Panic, Hang, TripleFault, FileError, TaskDied
-        When the volume cannot be unmounted.
+        When the volume cannot be unmounted or written to.
     """
     if not isinstance(workload, KeepsFiles):
         return ()
+    if sync:
+        lab.kernel.in_task("sync", lab.kernel.files.sync)
     return judge_disk(lab, workload.written, workload.mount_point if unmount else None).sentences()
 
 

@@ -151,6 +151,8 @@ def _try(system: TrialSystem, spec: TrialSpec, planned: tuple[PlannedFault, ...]
         trial.within(lambda: settle(lab))
     if not trial.end and spec.nanny:
         _nanny(trial)
+    # Before the service is used again: whoever does may write anew what the recovery has lost.
+    left = _disk(trial) if trial.recoveries and trial.lives else None
     serves = _serves(trial) if trial.recoveries and trial.lives else True
     leaked: dict[str, int] = {}
     damaged: tuple[str, ...] = ()
@@ -160,7 +162,7 @@ def _try(system: TrialSystem, spec: TrialSpec, planned: tuple[PlannedFault, ...]
             leaked = {kind: n for kind, n in census.take(lab).more_than(system.objects).items() if n > 0}
     # Those that the judging of a disk brings about are no longer the trial's.
     recoveries, killed = trial.recoveries, kernel.traps.killed - killed
-    disk = _disk(trial) if not trial.end else ()
+    disk = () if trial.end else _disk(trial, unmount=True) if left is None else left
     result = trial.result
     seen = Observation(
         trial.end,
@@ -223,15 +225,19 @@ def _damaged(system: TrialSystem) -> tuple[str, ...]:
     return tuple(part for part, checksum in system.checksums.items() if now[part] != checksum)
 
 
-def _disk(trial: _Trial) -> tuple[str, ...]:
-    """Judge the disk of a system that lives: after an orderly unmounting where that succeeds, as it is otherwise."""
+def _disk(trial: _Trial, *, unmount: bool = False) -> tuple[str, ...]:
+    """Judge the disk of a system that lives: with everything written, or unmounted, where that succeeds."""
     work, before = trial.system.workload, (trial.end, trial.stuck)
     try:
-        found = trial.within(lambda: judge_files(work, trial.lab, unmount=True)) if not trial.stuck else None
+        found = (
+            trial.within(lambda: judge_files(work, trial.lab, unmount=unmount, sync=not unmount))
+            if not trial.stuck
+            else None
+        )
     except (FileError, TaskDied):
         found = None
     trial.end, trial.stuck = before
-    return judge_files(work, trial.lab, unmount=False) if found is None else found
+    return judge_files(work, trial.lab) if found is None else found
 
 
 def _failure(recovery: Recovery) -> str:

@@ -93,10 +93,10 @@ class CompileLocal:
         lab.kernel.in_task("mount", lambda: _mount(lab.kernel))
 
     def unpack(self, lab: Lab) -> None:
-        """Unpack the archive, so that there are files and directories before anything goes wrong.
+        """Unpack the archive anew, so that there are files and directories before anything goes wrong.
 
         The paper's faults were injected "after many files and directories have been created"; a campaign does this
-        first, and the run then finds the sources there.
+        first, and the run then finds the sources there.  Most of it has not been written to the disk yet.
 
         Raises
         ------
@@ -104,8 +104,9 @@ class CompileLocal:
             When they cannot be unpacked.
         """
         tally = Tally()
-        body = self._work(lab.kernel, tally).untar
-        trouble = self._process(lab, "tar", lambda: body(self._archive), tally)
+        work = self._work(lab.kernel, tally)
+        trouble = self._process(lab, "rm", lambda: self._clean(lab.kernel, tally), tally)
+        trouble = trouble or self._process(lab, "tar", lambda: work.untar(self._archive), tally)
         if trouble:
             raise RuntimeError(f"the archive cannot be unpacked: {trouble}")
         self._unpacked = True

@@ -4,6 +4,10 @@ import pytest
 from broken_function import break_function
 
 import nooks_lab as nl
+from nooks_lab.campaign import files
+from nooks_lab.campaign.outcome import Outcome
+from nooks_lab.campaign.run_trial import run_trial
+from nooks_lab.campaign.trial import TrialSpec
 from nooks_lab.faults.fat_tools import FatToolMissingError, find_tool
 from nooks_lab.faults.volume_judge import VolumeJudgement, judge_disk, judge_volume
 from nooks_lab.nooks.recovery.policy import Policy, Rule
@@ -67,3 +71,13 @@ def test_a_change_that_fails_is_judged_by_nobody() -> None:
 def test_a_missing_program_is_said_with_its_package() -> None:
     with pytest.raises(FatToolMissingError, match=r"fsck\.nothing is missing.*install"):
         find_tool("fsck.nothing")
+
+
+@pytest.mark.parametrize(("sync", "corrupt"), [(False, True), (True, False)])
+def test_a_trial_judges_what_the_recovery_has_left_and_not_what_was_written_anew(
+    sync: bool, corrupt: bool
+) -> None:
+    """The same faults, whose recovery comes in the midst of a compilation."""
+    result = run_trial(TrialSpec("vfat", seed=1, number=0, nooks=True, sync=sync))
+    assert result.outcome is Outcome.RECOVERED
+    assert files.corrupt(result.disk) == corrupt, result.disk
