@@ -129,7 +129,9 @@ def _tree(path: Path) -> tuple[dict[str, bytes | None], str]:
         problem = "mcopy does not come to an end"
     else:
         if done.returncode:
-            problem = f"mcopy: {done.stderr.decode('utf-8', 'replace').strip().partition(chr(10))[0]}"
+            said = done.stderr.decode("utf-8", "replace").strip().partition("\n")[0]
+            # Where the copy lies is another place every time, and of a long path mcopy shows as much as has room.
+            problem = f"mcopy: {said.replace(str(target), '')[:100]}"
     found = {
         str(each.relative_to(target)): each.read_bytes() if each.is_file() else None
         for each in target.rglob("*")
