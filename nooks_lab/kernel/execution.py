@@ -76,6 +76,11 @@ class Execution:
         Linear address of the gates' text.
     capacity : int
         How many gates fit there.
+
+    Attributes
+    ----------
+    work_besides : int
+        Instructions that those count who have more to do at a gate than a kernel function.
     """
 
     def __init__(self, machine: Machine, text: int, capacity: int) -> None:
@@ -88,6 +93,7 @@ class Execution:
         self.report: Callable[[str], None] = lambda message: None
         self.need_resched: Callable[[], bool] = lambda: False
         self._passes = self._interrupts = 0
+        self.work_besides = 0
         self._idle_at = self._idle_cycle = 0
         self.nmi_watchdog = False
         self._return = self._place("ret_to_kernel", bytes((_HLT,)), lambda gate: self._no_caller)
@@ -241,7 +247,8 @@ class Execution:
         """Return what the CPU and the kernel have done since boot, in instructions: the measure of all budgets."""
         bus = self.machine.bus
         passes = self._passes + bus.mmio_accesses + bus.port_accesses
-        return self.machine.clock.instructions + GATE_WORK * passes + INTERRUPT_WORK * self._interrupts
+        done = self.machine.clock.instructions + self.work_besides
+        return done + GATE_WORK * passes + INTERRUPT_WORK * self._interrupts
 
     def _watchdog(self, eip: int) -> int:
         """Deliver the NMI of a watchdog that has found the CPU locked up; returns where the CPU goes on.
@@ -352,5 +359,6 @@ class Execution:
                     starved = machine.clock.now - self._idle_cycle > STARVED_CYCLES
                     if starved and self.work() - self._idle_at > BUSY_LIMIT:
                         raise Hang(f"interrupts leave the CPU no time: {BUSY_LIMIT} instructions of work")
-            if machine.clock.now < until and machine.pic.pending() is None:
+            # The interrupt may have come before the ``hlt``, and have woken a task.
+            if machine.clock.now < until and machine.pic.pending() is None and not self.need_resched():
                 machine.idle(until)

@@ -7,13 +7,26 @@ from nooks_lab.kernel.errno import EBUSY, EINVAL, ENOMEM
 from nooks_lab.kernel.exports import export
 from nooks_lab.kernel.slab import SlabAllocator
 from nooks_lab.kernel.structs import Array, Types
+from nooks_lab.machine.bus import PORT_CYCLES
+from nooks_lab.machine.clock import Clock
 from nooks_lab.machine.interrupts import InterruptController
 from nooks_lab.machine.linear import LinearMemory
 from nooks_lab.machine.timer import TIMER_LINE
 
 NR_IRQS = 16
 SA_SHIRQ = 0x04000000
+
+MASK_AND_ACK_CYCLES = 3 * PORT_CYCLES
+"""``mask_and_ack_8259A``: read and write the mask register, and tell the controller that the line has been served."""
+
+SLAVE_CYCLES = PORT_CYCLES
+"""For a line of the second controller: the first one is told too."""
+
+UNMASK_CYCLES = PORT_CYCLES
+"""``enable_8259A_irq``: write the mask register."""
+
 _IRQ_DISABLED = 2
+_FIRST_OF_SLAVE = 8
 
 
 class Interrupts:
@@ -37,13 +50,14 @@ class Interrupts:
         memory: LinearMemory,
         slab: SlabAllocator,
         pic: InterruptController,
+        clock: Clock,
         irq_desc: Array,
         irq_stat: Any,
         call: Callable[..., int],
         tick: Callable[[], None],
         softirq: Callable[[], None],
     ) -> None:
-        self._types, self._memory, self._slab, self._pic = types, memory, slab, pic
+        self._types, self._memory, self._slab, self._pic, self._clock = types, memory, slab, pic, clock
         self._desc, self._stat = irq_desc, irq_stat
         self._call, self._tick, self._softirq = call, tick, softirq
 
@@ -58,6 +72,7 @@ class Interrupts:
 
     def do_irq(self, irq: int, regs: int) -> None:
         """Serve one interrupt: mask and acknowledge, run the handlers, unmask; then softirqs."""
+        self._clock.advance(MASK_AND_ACK_CYCLES + (SLAVE_CYCLES if irq >= _FIRST_OF_SLAVE else 0))
         self._pic.mask(irq)
         self._pic.end_of_interrupt(irq)
         self._stat.local_irq_count += 1
@@ -68,6 +83,7 @@ class Interrupts:
                 self._call(action.handler, irq, action.dev_id, regs)
         self._stat.local_irq_count -= 1
         if irq == TIMER_LINE or not self._desc[irq].status & _IRQ_DISABLED:
+            self._clock.advance(UNMASK_CYCLES)
             self._pic.unmask(irq)
         if not self._stat.local_irq_count and not self._stat.local_bh_count:
             self._softirq()

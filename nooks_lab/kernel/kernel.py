@@ -173,6 +173,7 @@ class Kernel:
             memory,
             self.slab,
             machine.pic,
+            machine.clock,
             desc,
             stat,
             call,

@@ -100,7 +100,7 @@ class _Reference:
         function, wrapper = self._kernel.functions.get(name), KERNEL_WRAPPERS.get(name)
         if function is not None and function[1].sleeps:
             yield "**May sleep.**"
-        if name in RUN_IN_PLACE:
+        if name in RUN_IN_PLACE or (wrapper is not None and wrapper.in_place):
             yield "Nooks: runs in the domain."
         if wrapper is None:
             return

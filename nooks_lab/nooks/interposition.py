@@ -103,6 +103,12 @@ class Interposition:
                 return result if self._defer(number, arguments) else enter(*arguments)
 
             gate = enter_later
+        elif wrapper.in_place:
+
+            def enter_in_place(*arguments: Any) -> Any:
+                return wrapper.body(nooks, nooks.xpc.stay(), *arguments)
+
+            gate = enter_in_place
         add_function = self._kernel.execution.add_function
         return add_function(f"nooks_{wrapper.name}", gate, Signature(prototype), mark.cycles)
 

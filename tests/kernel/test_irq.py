@@ -1,6 +1,7 @@
 """Interrupt lines of the kernel, and the regions that drivers claim."""
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,10 @@ from nooks_lab.kernel.errno import EBUSY, EINVAL
 from nooks_lab.kernel.exports import Signature
 from nooks_lab.kernel.irq import SA_SHIRQ
 from nooks_lab.kernel.kernel import Kernel
+from nooks_lab.kernel.sched import TASK_INTERRUPTIBLE
+from nooks_lab.kernel.timers import HZ
+from nooks_lab.machine.bus import PORT_CYCLES
+from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.toolchain.layouts import FunctionType
 
 LINE = 9
@@ -73,10 +78,44 @@ def test_a_line_that_nobody_quiets_does_not_outlast_the_run(
     calls: list[int] = []
     kernel.irq.request_irq(LINE, add_handler(lambda irq, dev_id, regs: calls.append(irq)), 0, 0, 1)
     kernel.machine.pic.hold(LINE, "device")
-    end = kernel.machine.clock.now + 100_000
-    kernel.run(100_000)
+    end = kernel.machine.clock.now + 400_000
+    kernel.run(400_000)
     assert len(calls) > 50
     assert end <= kernel.machine.clock.now < end + 10_000
+
+
+@pytest.mark.parametrize(("line", "accesses"), [(LINE - 4, 4), (LINE, 5)])
+def test_the_interrupt_controller_takes_its_port_accesses(
+    kernel: Kernel, add_handler: Callable[..., int], line: int, accesses: int
+) -> None:
+    clock = kernel.machine.clock
+    calls: list[int] = []
+    kernel.irq.request_irq(line, add_handler(lambda irq, dev_id, regs: calls.append(clock.now)), 0, 0, 1)
+    kernel.machine.pic.hold(line, "device")
+    kernel.run(100_000)
+    between = {later - earlier for earlier, later in pairwise(calls[5:])}
+    assert accesses * PORT_CYCLES < min(between)
+    assert max(between) < (accesses + 1) * PORT_CYCLES
+
+
+def test_a_task_that_an_interrupt_wakes_on_the_way_to_hlt_runs_at_once(
+    kernel: Kernel, add_handler: Callable[..., int]
+) -> None:
+    sched, clock = kernel.sched, kernel.machine.clock
+    asleep: list[int] = []
+    kernel.irq.request_irq(
+        LINE, add_handler(lambda irq, dev_id, regs: sched.wake_up_process(asleep[0])), 0, 0, 1
+    )
+
+    def body() -> int:
+        asleep.append(sched.current.address)
+        sched.set_task_state(asleep[0], TASK_INTERRUPTIBLE)
+        kernel.machine.pic.pulse(LINE)
+        begun = clock.now
+        sched.schedule_timeout(10)
+        return clock.now - begun
+
+    assert kernel.in_task("sleeper", body) < CPU_HZ // HZ // 10
 
 
 def test_sharers_of_a_line_are_all_called_in_order(kernel: Kernel, add_handler: Callable[..., int]) -> None:

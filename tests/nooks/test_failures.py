@@ -356,7 +356,7 @@ def test_a_wrapper_that_outlives_the_recovery_cleans_up_in_a_domain_that_is_ther
 # Without a fault
 
 
-def test_an_extension_that_calls_the_kernel_for_ever_is_stopped(system: System) -> None:
+def test_an_extension_that_waits_for_ever_is_stopped_after_a_second(system: System) -> None:
     done = len(system.nooks.recoveries)
     kernel = system.lab.kernel
     begun = kernel.machine.clock.now

@@ -7,20 +7,25 @@ import pytest
 import nooks_lab as nl
 from nooks_lab import extensions
 from nooks_lab.faults import census
-from nooks_lab.kernel.execution import Hang
+from nooks_lab.kernel.execution import GATE_WORK, WATCHDOG_LIMIT, Hang
 from nooks_lab.lab import Lab
+from nooks_lab.machine.clock import CPU_HZ
 from nooks_lab.machine.descriptor_tables import ACCESS_BYTE, PRESENT, TSS_AVAILABLE
 from nooks_lab.machine.exceptions import NMI, TripleFault
 from nooks_lab.nooks.manager import Nooks
+from nooks_lab.nooks.xpc.calls import XPC_WORK
 
 SOURCE = """
 #include <linux/module.h>
 #include <linux/kernel.h>
 #include <linux/timer.h>
+#include <linux/delay.h>
 #include <asm/io.h>
 
 static struct timer_list timers[2];
 int add(int a, int b) { return a + b; }
+int wait(int times) { while (times--) udelay(10); return 0; }
+int tell(int times) { while (times--) printk(""); return 0; }
 int push_to_nowhere(void) { __asm__ volatile("movl $0x1000, %esp; pushl %eax"); return 0; }
 int push_to_the_kernel(unsigned long at) { __asm__ volatile("movl %0, %%esp; pushl %%eax" : : "r"(at)); return 0; }
 int wait_on_a_bad_stack(void) { __asm__ volatile("movl $0x1000, %esp; 1: jmp 1b"); return 0; }
@@ -132,6 +137,33 @@ def test_a_loop_of_device_reads_is_ended_however_much_they_count() -> None:
     with boot() as lab:
         register = lab.kernel.functions["ioremap"][0](lab.kernel.pci.devices()[0].resource[0].start, 4096)
         fails(lab, "livelock", lambda: call(lab, "loop_over_a_register", register))
+
+
+def test_a_driver_may_wait_by_polling_for_a_tenth_of_a_second() -> None:
+    with boot() as lab:
+        begun = lab.machine.clock.now
+        assert call(lab, "wait", 10_000) == 0
+        assert lab.machine.clock.now - begun > CPU_HZ // 10
+
+
+def test_a_delay_is_no_call_of_the_kernel() -> None:
+    with boot() as lab:
+        assert lab.nooks is not None
+        xpc = lab.nooks.xpc
+        before = xpc.kernel_calls
+        call(lab, "wait", 5)
+        assert xpc.kernel_calls == before
+        call(lab, "tell", 5)
+        assert xpc.kernel_calls == before + 5
+
+
+@pytest.mark.parametrize(
+    ("name", "times"),
+    [("tell", WATCHDOG_LIMIT // (GATE_WORK + XPC_WORK)), ("wait", WATCHDOG_LIMIT // GATE_WORK)],
+)
+def test_a_call_of_the_kernel_is_more_work_than_a_delay(name: str, times: int) -> None:
+    with boot() as lab:
+        fails(lab, "livelock", lambda: call(lab, name, times))
 
 
 def test_the_idle_loop_goes_on_after_an_interrupt_that_was_ended() -> None:

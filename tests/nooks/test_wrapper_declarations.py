@@ -144,6 +144,11 @@ def test_a_function_that_is_passed_through_needs_its_decisions() -> None:
         pass_through("int printk(char *fmt, ...)")
 
 
+def test_what_runs_in_place_has_no_pointer_to_check() -> None:
+    with pytest.raises(WrapperError, match=r"^wrapper of strlen: it cannot run in place, since its pointers"):
+        pass_through("int strlen(char *s)", in_place=True, s=Text())
+
+
 # Deferral
 
 WHY = Deferral("nobody looks")

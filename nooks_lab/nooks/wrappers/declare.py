@@ -51,6 +51,8 @@ class KernelWrapper:
         The C declaration, in the compiler's spelling.
     parameters : tuple of str
         Names of its parameters.
+    in_place : bool
+        The body runs in the extension's domain, without an XPC.
     """
 
     name: str
@@ -59,6 +61,7 @@ class KernelWrapper:
     decisions: dict[str, Decision]
     body: KernelBody
     deferral: Deferral | None = None
+    in_place: bool = False
 
 
 @dataclass(frozen=True)
@@ -185,7 +188,10 @@ def kernel_wrapper(
 
 
 def declare_wrapper(
-    prototype: str, decisions: Mapping[str, Decision], deferral: Deferral | None = None
+    prototype: str,
+    decisions: Mapping[str, Decision],
+    deferral: Deferral | None = None,
+    in_place: bool = False,
 ) -> Callable[[KernelBody], KernelBody]:
     """As :func:`kernel_wrapper`, with the decisions in a dict; for wrappers that are declared in a loop."""
     parsed = parse(prototype)
@@ -207,11 +213,15 @@ def declare_wrapper(
     decided = {name: decision for name, decision in by_name.items() if decision is not None}
     if deferral is not None:
         _check_deferral(parsed, decided, deferral)
+    if in_place and parsed.pointers:
+        raise WrapperError(
+            f"wrapper of {parsed.name}: it cannot run in place, since its pointers are checked"
+        )
 
     def declare(body: KernelBody) -> KernelBody:
         _check_body(parsed, body)
         KERNEL_WRAPPERS[parsed.name] = KernelWrapper(
-            parsed.name, prototype, parsed.parameters, decided, body, deferral
+            parsed.name, prototype, parsed.parameters, decided, body, deferral, in_place
         )
         return body
 
@@ -309,12 +319,18 @@ def _problem(kernel: "Kernel", wrapper: KernelWrapper, decision: Decision) -> st
     return ""
 
 
-def pass_through(prototype: str, **decisions: Decision) -> None:
-    """Declare a wrapper whose body is the kernel function itself."""
+def pass_through(prototype: str, *, in_place: bool = False, **decisions: Decision) -> None:
+    """Declare a wrapper whose body is the kernel function itself.
+
+    Parameters
+    ----------
+    in_place : bool
+        It writes nothing of the kernel's, so that it can run in the extension's domain, without an XPC.
+    """
     function = parse(prototype).name
 
     def body(nooks: Any, _domain: Any, *arguments: Any) -> int | None:
         result: int | None = nooks.kernel_function(function)(*arguments)
         return result
 
-    declare_wrapper(prototype, decisions)(body)
+    declare_wrapper(prototype, decisions, in_place=in_place)(body)

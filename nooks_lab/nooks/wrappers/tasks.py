@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-pass_through("void __udelay(unsigned long usecs)")
+pass_through("void __udelay(unsigned long usecs)", in_place=True)
 
 
 @kernel_wrapper("void panic(char *fmt, ...)", fmt=Text())

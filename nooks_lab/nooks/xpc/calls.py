@@ -30,6 +30,11 @@ STACK_CYCLES = 20
 RESTORE_CYCLES = 70
 """Popping them; ``popf`` alone takes most of it."""
 
+XPC_WORK = 1_500
+"""What a call of the kernel counts of the work that an extension may do before it returns: contexts, page tables,
+shadow copies, checks.
+"""
+
 LIVELOCK_CYCLES = CPU_HZ
 """How long, one second, extension and kernel may call each other without an end before that counts as livelock."""
 
@@ -232,6 +237,7 @@ class Xpc:
             been calling each other for too long.
         """
         self.kernel_calls += 1
+        self._kernel.execution.work_besides += XPC_WORK
         pid, chain = self._chain()
         frame = chain[-1]
         domain = frame.domain
@@ -252,15 +258,30 @@ class Xpc:
         return result
 
     def _run_in_kernel(self, frame: Frame, body: Callable[[Domain], T]) -> T:
+        self._check_livelock(frame)
+        self.at_kernel_call(frame.domain)
+        result = body(frame.domain)
+        self.entering(frame.domain)
+        return result
+
+    def _check_livelock(self, frame: Frame) -> None:
         busy = self._clock.block.now - frame.entered - frame.slept
         if busy > self.livelock_cycles:
             raise ExtensionFault(
                 frame.domain, f"livelock: after {busy:,} cycles the extension still calls the kernel"
             )
-        self.at_kernel_call(frame.domain)
-        result = body(frame.domain)
-        self.entering(frame.domain)
-        return result
+
+    def stay(self) -> Domain:
+        """Begin a wrapper that runs in the domain, without a call of the kernel; returns the domain.
+
+        Raises
+        ------
+        ExtensionFault
+            When the extension has been at it for too long.
+        """
+        _, chain = self._chain()
+        self._check_livelock(chain[-1])
+        return chain[-1].domain
 
     def slept(self, cycles: int) -> None:
         """The running task has slept: that time does not count as busy."""
