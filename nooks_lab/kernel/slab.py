@@ -82,7 +82,7 @@ class SlabAllocator:
         self._flags = types.offset("page", "flags")
         self._bufctl = types.offset("slab", "bufctl")
         self._partial = types.offset("kmem_cache", "slabs_partial")
-        self._slab = Fields(types, "slab", "cache", "s_mem", "inuse", "free")
+        self._slab = Fields(types, "slab", "s_mem", "inuse", "free")
         self._use = Fields(types, "slab", "inuse", "free")
         for cache, size in zip(self._caches, SIZES, strict=True):
             order = max(0, (size // PAGE_SIZE).bit_length() - 1)
@@ -117,7 +117,7 @@ class SlabAllocator:
         if list_empty(self._memory, partial) and not self._grow(cache):
             return 0
         slab = self._memory.u32(partial)
-        _, first, inuse, index = self._slab.read(slab)
+        first, inuse, index = self._slab.read(slab)
         chained = slab + self._bufctl + 2 * index
         following = self._memory.u16(chained)
         self._memory.set_u16(chained, _END - 1)
@@ -180,7 +180,7 @@ class SlabAllocator:
             return None
         cache = self._types.view("kmem_cache", address_of_cache)
         slab = self._memory.u32(page + self._list + 4)
-        _, first, _, _ = self._slab.read(slab)
+        first = self._slab.read(slab)[0]
         size = cache.objsize
         if not size:
             raise KernelBug(f"the cache at {cache.address:08x} has objects of no size")

@@ -144,6 +144,7 @@ class Machine:
                     vector = self.pic.acknowledge(line)
                     exceptions.deliver_interrupt(cpu, self.linear, vector, eip)
                     self.interrupts_delivered[line] = self.interrupts_delivered.get(line, 0) + 1
+                    # Delivery takes time too: the handler's first instruction may lie behind the budget.
                     if block.now >= budget_end:
                         return Stop.DEADLINE
                     eip = cpu.eip

@@ -8,9 +8,11 @@ import nooks_lab as nl
 from nooks_lab.faults import census
 from nooks_lab.nooks.recovery.policy import Policy, Rule
 from nooks_lab.nooks.tracking.validate import validate
+from nooks_lab.workloads.build_programs import MOUNT_POINT, TREE_PATH, Programs, SomeTrouble, Tally
 from nooks_lab.workloads.compile_local import CompileLocal
 from nooks_lab.workloads.fat_volume import format_volume
 from nooks_lab.workloads.source_tree import digest
+from nooks_lab.workloads.written_files import WrittenFiles
 
 BUSY = (
     "fat_scan_byte",
@@ -132,3 +134,29 @@ def quiet_census(lab: nl.Lab) -> census.Census:
     counted = census.take(lab)
     lab.kernel.in_task("mount", lambda: files.mount("hda", "/mnt", "vfat", "iocharset=utf8"))
     return counted
+
+
+def in_itself(image: bytes) -> bytes:
+    """Return a volume whose directory linux/inner has the clusters of linux: it lies in itself."""
+    image = fat_peers.put(image, {}, ("linux", "linux/inner"))
+    outer, inner = image.index(b"LINUX      \x10"), image.index(b"INNER      \x10")
+    first_cluster = 26  # DIR_FstClusLO
+    found = image[outer + first_cluster : outer + first_cluster + 2]
+    return image[: inner + first_cluster] + found + image[inner + first_cluster + 2 :]
+
+
+@pytest.mark.parametrize("program", ["find", "remove_tree"])
+def test_a_directory_that_lies_in_itself_ends_the_program_and_not_the_test(program):
+    volume = in_itself(format_volume(2 << 20, 12, 1))
+    assert fat_peers.fsck(volume) != ""
+    with nl.boot(nooks=False, devices=("disk",), disk=volume) as lab:
+        lab.insmod("vfat")
+        files = lab.kernel.files
+        lab.kernel.in_task("mount", lambda: files.mount("hda", MOUNT_POINT, "vfat"))
+        programs = Programs(lab.kernel, Tally(), 0, WrittenFiles())
+
+        def walk():
+            with pytest.raises(SomeTrouble, match=r"^/mnt/linux/inner.*: file system loop detected$"):
+                getattr(programs, program)(TREE_PATH)
+
+        lab.kernel.in_task(program, walk)
