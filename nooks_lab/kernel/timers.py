@@ -12,6 +12,9 @@ from nooks_lab.machine.linear import LinearMemory
 HZ = 100
 CYCLES_PER_JIFFY = CPU_HZ // HZ
 
+UDELAY_SCALE = 0x10C6
+"""2**32 / 1,000,000 (Linux 2.4 ``arch/i386/lib/delay.c``)."""
+
 MOST_FIRED = 5000
 """Timers in one jiffy after which the system counts as hung."""
 
@@ -124,8 +127,8 @@ class Timers:
 
     @export(name="__udelay")
     def udelay(self, usecs: int) -> None:
-        """Wait without sleeping."""
-        self._clock.advance(usecs * (CPU_HZ // 1_000_000))
+        """Wait without sleeping; less than a second, since the microseconds are scaled modulo 2**32, as in Linux."""
+        self._clock.advance((usecs * UDELAY_SCALE & 0xFFFFFFFF) * CPU_HZ >> 32)
 
 
 def _reached(now: int, then: int) -> bool:

@@ -84,7 +84,7 @@ class Bus:
 
     def mmio_read(self, address: int, size: int) -> int:
         """Read a physical address outside RAM."""
-        self.clock.advance(MMIO_CYCLES)
+        self.clock.block.now += MMIO_CYCLES
         self.mmio_accesses += 1
         for region in self.regions:
             offset = address - region.base
@@ -94,7 +94,7 @@ class Bus:
 
     def mmio_write(self, address: int, size: int, value: int) -> None:
         """Write a physical address outside RAM."""
-        self.clock.advance(MMIO_CYCLES)
+        self.clock.block.now += MMIO_CYCLES
         self.mmio_accesses += 1
         for region in self.regions:
             offset = address - region.base
@@ -104,14 +104,14 @@ class Bus:
 
     def port_read(self, port: int, size: int) -> int:
         """Execute ``in``."""
-        self.clock.advance(PORT_CYCLES)
+        self.clock.block.now += PORT_CYCLES
         self.port_accesses += 1
         device = self.ports.get(port)
         return device.port_read(port, size) if device else (1 << 8 * size) - 1
 
     def port_write(self, port: int, size: int, value: int) -> None:
         """Execute ``out``."""
-        self.clock.advance(PORT_CYCLES)
+        self.clock.block.now += PORT_CYCLES
         self.port_accesses += 1
         device = self.ports.get(port)
         if device:

@@ -58,6 +58,17 @@ _TABLES = (x86.UC_X86_REG_GDTR, x86.UC_X86_REG_IDTR, x86.UC_X86_REG_TR)
 _ESP, _EIP, _EFLAGS, _CR0, _CR3 = (_INDEX[name] for name in ("esp", "eip", "eflags", "cr0", "cr3"))
 
 
+# Callbacks of Unicorn's, as its header declares them.  Its Python binding would put two calls of its own around each.
+_READ = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint, ctypes.c_void_p)
+_WRITE = ctypes.CFUNCTYPE(
+    None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint, ctypes.c_uint64, ctypes.c_void_p
+)
+_IN = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_void_p)
+_OUT = ctypes.CFUNCTYPE(
+    None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint32, ctypes.c_void_p
+)
+
+
 class _TableRegister(ctypes.Structure):
     """``uc_x86_mmr`` of Unicorn: GDTR, IDTR and TR."""
 
@@ -67,6 +78,11 @@ class _TableRegister(ctypes.Structure):
         ("limit", ctypes.c_uint32),
         ("flags", ctypes.c_uint32),
     )
+
+
+def _check(status: int, wanted: str) -> None:
+    if status != uc_const.UC_ERR_OK:
+        raise RuntimeError(f"Unicorn refused {wanted} (error {status})")
 
 
 def _address_of(function: Any) -> int | None:
@@ -99,7 +115,15 @@ class Cpu:
         self._handle = self._uc._uch
         self._uc.mem_map_ptr(0, memory.size, uc_const.UC_PROT_ALL, memory.address)
         above = 0x100000000 - memory.size
-        self._uc.mmio_map(memory.size, above, self._mmio_read, None, self._mmio_write, None)
+        # Held as long as Unicorn may call them.
+        self._devices = _READ(self._mmio_read), _WRITE(self._mmio_write), _IN(self._on_in), _OUT(self._on_out)
+        read, write, _, _ = self._devices
+        _check(
+            uclib.uc_mmio_map(
+                self._handle, ctypes.c_uint64(memory.size), ctypes.c_size_t(above), read, None, write, None
+            ),
+            "device registers",
+        )
         self._uc.ctl_set_tlb_mode(uc_const.UC_TLB_VIRTUAL)
         self._uc.ctl_exits_enabled(True)
         self._uc.ctl_set_exits([])
@@ -133,22 +157,27 @@ class Cpu:
         self._add_hook(uc_const.UC_HOOK_BLOCK, library.on_block, ctypes.byref(block))
         self._uc.hook_add(uc_const.UC_HOOK_INTR, self._on_interrupt)
         self._uc.hook_add(uc_const.UC_HOOK_INSN_INVALID, self._on_invalid)
-        self._uc.hook_add(uc_const.UC_HOOK_INSN, self._on_in, aux1=x86.UC_X86_INS_IN)
-        self._uc.hook_add(uc_const.UC_HOOK_INSN, self._on_out, aux1=x86.UC_X86_INS_OUT)
+        _, _, on_in, on_out = self._devices
+        self._add_hook(uc_const.UC_HOOK_INSN, on_in, None, 1, 0, x86.UC_X86_INS_IN)
+        self._add_hook(uc_const.UC_HOOK_INSN, on_out, None, 1, 0, x86.UC_X86_INS_OUT)
 
-    def _add_hook(self, kind: int, callback: Any, data: Any, begin: int = 1, end: int = 0) -> Any:
+    def _add_hook(
+        self, kind: int, callback: Any, data: Any, begin: int = 1, end: int = 0, *instruction: int
+    ) -> Any:
         hook = ctypes.c_size_t()
-        status = uclib.uc_hook_add(
-            self._handle,
-            ctypes.byref(hook),
-            ctypes.c_int(kind),
-            callback,
-            data,
-            ctypes.c_uint64(begin),
-            ctypes.c_uint64(end),
+        _check(
+            uclib.uc_hook_add(
+                self._handle,
+                ctypes.byref(hook),
+                ctypes.c_int(kind),
+                callback,
+                data,
+                ctypes.c_uint64(begin),
+                ctypes.c_uint64(end),
+                *map(ctypes.c_int, instruction),
+            ),
+            f"a hook of kind {kind}",
         )
-        if status != uc_const.UC_ERR_OK:
-            raise RuntimeError(f"Unicorn refused a hook of kind {kind} (error {status})")
         return hook
 
     # Callbacks run inside Unicorn, where an exception would be printed and lost: each keeps it, stops the
@@ -208,27 +237,27 @@ class Cpu:
         uclib.uc_emu_stop(self._handle)
         return False
 
-    def _on_in(self, _uc: Any, port: int, size: int, _data: Any) -> int:
+    def _on_in(self, _engine: int | None, port: int, size: int, _data: int | None) -> int:
         try:
             return self.bus.port_read(port, size)
         except BaseException as error:  # noqa: BLE001 - kept for run()
             self._fail(error)
             return 0
 
-    def _on_out(self, _uc: Any, port: int, size: int, value: int, _data: Any) -> None:
+    def _on_out(self, _engine: int | None, port: int, size: int, value: int, _data: int | None) -> None:
         try:
             self.bus.port_write(port, size, value)
         except BaseException as error:  # noqa: BLE001 - kept for run()
             self._fail(error)
 
-    def _mmio_read(self, _uc: Any, offset: int, size: int, _data: Any) -> int:
+    def _mmio_read(self, _engine: int | None, offset: int, size: int, _data: int | None) -> int:
         try:
             return self.bus.mmio_read(self.memory.size + offset, size)
         except BaseException as error:  # noqa: BLE001 - kept for run()
             self._fail(error)
             return 0
 
-    def _mmio_write(self, _uc: Any, offset: int, size: int, value: int, _data: Any) -> None:
+    def _mmio_write(self, _engine: int | None, offset: int, size: int, value: int, _data: int | None) -> None:
         try:
             self.bus.mmio_write(self.memory.size + offset, size, value)
         except BaseException as error:  # noqa: BLE001 - kept for run()

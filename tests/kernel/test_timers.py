@@ -10,6 +10,7 @@ import nooks_lab as nl
 from nooks_lab.kernel.exports import Signature
 from nooks_lab.kernel.kernel import Kernel
 from nooks_lab.kernel.timers import CYCLES_PER_JIFFY
+from nooks_lab.machine.clock import CPU_HZ
 
 
 @pytest.fixture
@@ -84,3 +85,13 @@ def test_jiffies_count_a_hundred_a_second(kernel: Kernel) -> None:
     before = kernel.timers.jiffies
     kernel.run(100 * CYCLES_PER_JIFFY + 10_000)
     assert kernel.timers.jiffies - before == 100
+
+
+@given(usecs=st.integers(0, 0xFFFFFFFF))
+def test_no_delay_takes_a_second(kernel: Kernel, usecs: int) -> None:
+    begun = kernel.machine.clock.now
+    kernel.timers.udelay(usecs)
+    waited = kernel.machine.clock.now - begun
+    assert waited < CPU_HZ
+    if usecs < 1_000_000:
+        assert waited == pytest.approx(usecs * CPU_HZ / 1_000_000, rel=0.001, abs=1)
