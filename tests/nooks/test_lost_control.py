@@ -51,6 +51,12 @@ int loop_in_a_timer(void)
 	at_once(&timers[1], (void (*)(unsigned long))loop_without_interrupts, 0);
 	return -5;
 }
+static void fail(unsigned long at) { *(volatile int *)at = 0; }
+int wait_while_a_timer_fails(void)
+{
+	at_once(&timers[0], fail, 16);
+	return wait(20000);
+}
 int loop_over_a_port(void) { for (;;) inb(0x80); return 0; }
 int loop_over_the_kernel(void) { for (;;) printk(""); return 0; }
 int loop_as_the_kernel(unsigned long cr3) { __asm__ volatile("cli; movl %0, %%cr3; 1: jmp 1b" : : "r"(cr3)); return 0; }
@@ -155,6 +161,13 @@ def test_a_delay_is_no_call_of_the_kernel() -> None:
         assert xpc.kernel_calls == before
         call(lab, "tell", 5)
         assert xpc.kernel_calls == before + 5
+
+
+def test_who_waits_while_a_timer_of_its_own_fails_waits_no_longer() -> None:
+    with boot() as lab:
+        begun = lab.machine.clock.now
+        fails(lab, "page fault: write to 00000010 at fail", lambda: call(lab, "wait_while_a_timer_fails"))
+        assert lab.machine.clock.now - begun < CPU_HZ * 0.3
 
 
 @pytest.mark.parametrize(

@@ -277,7 +277,7 @@ class Xpc:
         Raises
         ------
         ExtensionFault
-            When the extension has been at it for too long.
+            When the extension has been at it for too long.  (One that fails meanwhile leaves when that interrupt ends.)
         """
         _, chain = self._chain()
         self._check_livelock(chain[-1])
