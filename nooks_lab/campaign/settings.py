@@ -49,15 +49,15 @@ def package_version() -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """What all trials of a campaign have in common; the attributes are those of :class:`TrialSpec`."""
+    """What all trials of a campaign have in common; attributes and defaults are those of :class:`TrialSpec`."""
 
     seed: int
-    faults: int = 5
-    classes: tuple[str, ...] = ()
-    placement: Placement = "uniform"
-    panic_on_oops: bool = False
-    nanny: bool = False
-    sync: bool = True
+    faults: int = TrialSpec.faults
+    classes: tuple[str, ...] = TrialSpec.classes
+    placement: Placement = TrialSpec.placement
+    panic_on_oops: bool = TrialSpec.panic_on_oops
+    nanny: bool = TrialSpec.nanny
+    sync: bool = TrialSpec.sync
 
     def spec(self, extension: str, number: int, nooks: bool) -> TrialSpec:
         """Return one trial's specification."""
