@@ -10,7 +10,7 @@ being served; further up lie natively the kernel's frames and under Nooks nothin
 
 What, on the heap: a byte of the object that a register points into, the first one in the order of ``_REGISTERS``
 beginning with a drawn one, of those that lie in the heap that the extension allocates from.  That is natively the
-kernel's and under Nooks the domain's own.  While no register points into it the next block is looked at.
+kernel's and under Nooks the domain's own.  While no register points into it the next block is looked at, of so many.
 
 The seed decides cycle, number and bit.  It is the same fault natively and under Nooks as far as the extension is
 at the same place at that cycle; XPCs take time, so that it often is at another one, and natively an object can be one
@@ -32,6 +32,9 @@ from nooks_lab.machine.paging import P
 STACK_WORDS = 16
 STRIKE_WINDOW = CPU_HZ // 100
 """The time after the injection, in cycles, in which flips strike: ten milliseconds."""
+
+MOST_BLOCKS = 10_000
+"""Blocks without such a register after which nothing is flipped: who loops for ever would be watched for ever."""
 
 _REGISTERS = ("eax", "ecx", "edx", "ebx", "esi", "edi")
 
@@ -73,6 +76,7 @@ class Strike:
         self.name = f"bit flip {number} in the {flip.where} of {module.name}"
         self._tracing = ExitStack()
         self.struck: Struck | None = None
+        self._looked_at = 0
 
     def arm(self, window: int) -> None:
         """Have it strike within so many cycles."""
@@ -90,7 +94,12 @@ class Strike:
         return self._lab.kernel.modules.loaded.get(self._module.name) is self._module
 
     def _at_block(self, address: int, _size: int) -> None:
-        if self.struck is not None or not self._is_loaded():
+        if self.struck is not None or self._looked_at > MOST_BLOCKS:
+            return
+        self._looked_at += 1
+        if self._looked_at > MOST_BLOCKS or not self._is_loaded():
+            self._looked_at = MOST_BLOCKS + 1
+            self._stop_watching()
             return
         registers = self._lab.machine.cpu.registers_in_hook()
         found = self._in_stack(registers) if self._flip.where == "stack" else self._in_heap(registers)
@@ -106,6 +115,10 @@ class Strike:
         after = before ^ 1 << self._flip.bit
         memory.write(physical, bytes((after,)))
         self.struck = Struck(place, address, before, after, what)
+        self._stop_watching()
+
+    def _stop_watching(self) -> None:
+        """Not at once: the CPU is running, and the hook with it."""
         clock = self._lab.machine.clock
         clock.at(clock.now, self.name, "end")
 
@@ -131,7 +144,7 @@ class Strike:
         return next((each.heap for each in nooks.domains if self._module.name in each.modules), None)
 
     def end(self) -> None:
-        """It has struck: nothing is watched any more."""
+        """It has struck, or never will: nothing is watched any more."""
         self._tracing.close()
 
     def withdraw(self) -> None:

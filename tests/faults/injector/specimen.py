@@ -81,6 +81,13 @@ int counts(int n)
     return sum;
 }
 
+int spins(int n)
+{
+    while (n--)
+        counter = n;
+    return 1;
+}
+
 int decides(int a)
 {
     if (a > 3)

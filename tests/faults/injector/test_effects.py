@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 from specimen import booted, call, fault_in, injected, specimen
 
-from nooks_lab.faults.injector.change import Detour, removed
+from nooks_lab.faults.injector import PlannedFault, strike
+from nooks_lab.faults.injector.change import BitFlip, Detour, removed
 from nooks_lab.kernel.kernel import Hang
 from nooks_lab.lab import Lab
 
@@ -161,3 +162,17 @@ def test_withdrawn_faults_leave_no_hook_and_no_part(native: Lab) -> None:
     native.machine.load(snapshot)
     assert call(native, "takes", 5, 7) == 22
     assert not any(each.activated for each in injection.records())
+
+
+def test_a_flip_that_finds_no_object_stops_looking(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu, looks = lab.machine.cpu, []
+    look = cpu.registers_in_hook
+    monkeypatch.setattr(strike, "MOST_BLOCKS", 50)
+    monkeypatch.setattr(cpu, "registers_in_hook", lambda: looks.append(None) or look())
+    injection = injected(lab, PlannedFault("heap", 0, 0, BitFlip("heap", 0.0, 0, 0)))
+    assert call(lab, "spins", 1000) == 1
+    assert len(looks) == 50
+    assert not injection.records()[0].activated
+    block = call(lab, "allocates", 64)
+    call(lab, "frees", block)
+    assert len(looks) == 50
