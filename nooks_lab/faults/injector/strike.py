@@ -76,7 +76,7 @@ class Strike:
         self.name = f"bit flip {number} in the {flip.where} of {module.name}"
         self._tracing = ExitStack()
         self.struck: Struck | None = None
-        self._looked_at = 0
+        self._looked_at, self._watching = 0, False
 
     def arm(self, window: int) -> None:
         """Have it strike within so many cycles."""
@@ -88,17 +88,17 @@ class Strike:
         """The moment has come: from now on the extension's code is watched."""
         image = self._module.image
         if image is not None and self._is_loaded():
+            self._looked_at, self._watching = 0, True
             self._tracing.enter_context(self._lab.machine.cpu.traced(*image.text, self._at_block))
 
     def _is_loaded(self) -> bool:
         return self._lab.kernel.modules.loaded.get(self._module.name) is self._module
 
     def _at_block(self, address: int, _size: int) -> None:
-        if self.struck is not None or self._looked_at > MOST_BLOCKS:
+        if not self._watching:
             return
         self._looked_at += 1
         if self._looked_at > MOST_BLOCKS or not self._is_loaded():
-            self._looked_at = MOST_BLOCKS + 1
             self._stop_watching()
             return
         registers = self._lab.machine.cpu.registers_in_hook()
@@ -118,7 +118,8 @@ class Strike:
         self._stop_watching()
 
     def _stop_watching(self) -> None:
-        """Not at once: the CPU is running, and the hook with it."""
+        """The hook goes when the CPU has stopped: it is the hook that asks."""
+        self._watching = False
         clock = self._lab.machine.clock
         clock.at(clock.now, self.name, "end")
 
